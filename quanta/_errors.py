@@ -1,0 +1,5 @@
+"""The one family of errors that a user can mend: bad input, said in one line."""
+
+
+class InputError(ValueError):
+    """Something the user gave cannot work; the message says what, its value, and what to do."""
