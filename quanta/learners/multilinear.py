@@ -1,0 +1,122 @@
+"""A two-layer linear network, one skill per subtask: slow, then fast."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from quanta._errors import InputError
+from quanta.learners import _hits
+from quanta.learners.base import AbstractLearner, Truth
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Multilinear(AbstractLearner):
+    r"""Skill strengths R_k = a_k b_k under gradient descent on the squared error.
+
+    .. math::
+        L_k = \tfrac12 (S - R_k)^2, \qquad \frac{dR_k}{dt} = 2 \eta\, p_k R_k (S - R_k), \qquad
+        \frac{R_k}{S} = \Big[1 + \big(\tfrac{S}{R_k(0)} - 1\big) e^{-2 \eta S p_k t}\Big]^{-1}
+
+    Expected, t is examples; sampled, p_k t is the number of hits: every example of a subtask moves its own skill
+    by the same flow. The mean field is not exactly the mean of sampled runs: at rate η the two differ by a relative
+    O(η), because the loss curves as hits scatter.
+
+    References
+    ----------
+    Nam, Fonseca, Lee, Mingard, Louis (2024), An exactly solvable model for emergence and scaling laws in the
+    multitask sparse parity problem, equations 11 and 34.
+
+    Examples
+    --------
+    >>> Multilinear().onset(np.array([0.1, 0.01])).round().tolist()
+    [1862.0, 18618.0]
+    """
+
+    target: float = 1.0
+    """Target strength S of a skill."""
+    initial: float = 0.01
+    """Strength R(0) before training, between 0 and the target; the smaller, the sharper."""
+    rate: float = 0.01
+    """Learning rate η of one example."""
+
+    units: ClassVar[str] = "squared error"
+    optimizer: ClassVar[str] = "sgd"
+    onset_exponent: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.target) and self.target > 0):
+            raise InputError(f"target is {self.target}; expected a strength above 0.")
+        if not 0 < self.initial < self.target:
+            raise InputError(
+                f"initial is {self.initial}; expected a strength above 0 and below the target of {self.target}. "
+                "At 0 nothing is ever learned; at the target nothing is left to learn."
+            )
+        if not (math.isfinite(self.rate) and self.rate > 0):
+            raise InputError(f"rate is {self.rate}; expected a learning rate above 0.")
+
+    @property
+    def _gap(self) -> float:
+        """S/R(0) - 1."""
+        return (self.target - self.initial) / self.initial
+
+    def _loss(self, hits: np.ndarray) -> np.ndarray:
+        missing = self._gap * np.exp(-2 * self.rate * self.target * hits)  # (S - R) / R
+        return 0.5 * self.target**2 * np.square(missing / (1 + missing))
+
+    def _hits_at(self, left: float) -> float:
+        """Count at which this fraction of the initial loss is left."""
+        unlearned = math.sqrt(left) * (1 - self.initial / self.target)
+        return math.log(self._gap * (1 - unlearned) / unlearned) / (2 * self.rate * self.target)
+
+    def start(self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected") -> _hits.Hits:
+        """State before the first example; see the base."""
+        levels = np.ceil([self._hits_at(left) for left in (0.9, 0.5, 0.1)]).astype(np.int64)
+        return _hits.start(frequencies, rng, dynamics, levels)
+
+    def advance(self, state: _hits.Hits, examples: int) -> _hits.Hits:
+        """State after that many examples in all."""
+        return _hits.advance(state, examples)
+
+    def measure(self, state: _hits.Hits) -> dict[str, np.ndarray]:
+        """The loss of every subtask, (n_subtasks,)."""
+        return {"loss": self._loss(state.hits)}
+
+    def truth(self, state: _hits.Hits) -> Truth:
+        """Onset and width of the steps made so far."""
+        if state.sampled:
+            return _hits.realised(state)
+        return _hits.foreseen(state, *(self._crossing(state.frequencies, left) for left in (0.9, 0.5, 0.1)))
+
+    @property
+    def chance_loss(self) -> float:
+        """½ (S - R(0))²."""
+        return 0.5 * (self.target - self.initial) ** 2
+
+    def expected(self, frequencies: np.ndarray, examples: np.ndarray | float) -> np.ndarray:
+        """Loss of the mean field (Nam et al. 2024, equation 34)."""
+        return self._loss(np.asarray(frequencies) * examples)
+
+    def _crossing(self, frequencies: np.ndarray, left: float) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return self._hits_at(left) / np.asarray(frequencies, dtype=np.float64)
+
+    def onset(self, frequencies: np.ndarray) -> np.ndarray:
+        """Examples at half loss: ln[(S/R(0) - 1)(1 - u)/u] / (2 η S p), u the missing share of strength there."""
+        return self._crossing(frequencies, 0.5)
+
+    def sharpness(self) -> float:
+        r"""S from the steepest point of (1 + w)^-2, w = e^v/c, in ln v.
+
+        There :math:`e^v (2v - 1) = c\,(1 + v)` with c = S/R(0) - 1, whose one root is found by bisection.
+        """
+        low, high = 0.5, 2.0 + math.log1p(self._gap)
+        for _ in range(200):
+            v = 0.5 * (low + high)
+            below = v + math.log(2 * v - 1) < math.log(self._gap * (1 + v)) if v > 0.5 else True
+            low, high = (v, high) if below else (low, v)
+        w = (1 + v) / (2 * v - 1)
+        drop = (self._gap / (1 + self._gap)) ** 2
+        return math.e * 2 * v * w / (1 + w) ** 3 / drop

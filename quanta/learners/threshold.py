@@ -1,0 +1,102 @@
+"""A learner by rote: a subtask is learned, all at once, when it has been seen often enough."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from quanta._errors import InputError
+from quanta.learners import _hits
+from quanta.learners.base import AbstractLearner, Truth
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Threshold(AbstractLearner):
+    r"""Loss 1 until ``hits`` examples of the subtask have been seen, then 0.
+
+    .. math:: E[L_k] = P\big(\mathrm{Binomial}(n, p_k) < m\big)
+
+    Sampled, every subtask is a step. Expected, it is the survival function of the time of the m-th hit
+    (Erlang-m where p_k is small): for m = 1 an exponential, which is no step at all.
+
+    References
+    ----------
+    Hutter (2021), Learning Curve Theory, equation 2 (m = 1). Michaud et al. (2023), section 2 (m = τ).
+
+    Examples
+    --------
+    >>> Threshold(hits=1).expected(np.array([0.5, 0.1]), 2).round(12).tolist()
+    [0.25, 0.81]
+    """
+
+    hits: int = 10
+    """Examples of a subtask after which it is learned."""
+
+    units: ClassVar[str] = "squared error"
+    optimizer: ClassVar[str] = "sgd"
+    onset_exponent: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.hits, bool) or self.hits != int(self.hits) or not 1 <= self.hits <= 10**6:
+            raise InputError(f"hits is {self.hits}; expected a whole number from 1 to 1000000.")
+
+    def start(self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected") -> _hits.Hits:
+        """State before the first example; see the base."""
+        return _hits.start(frequencies, rng, dynamics, np.full(3, self.hits, dtype=np.int64))
+
+    def advance(self, state: _hits.Hits, examples: int) -> _hits.Hits:
+        """State after that many examples in all."""
+        return _hits.advance(state, examples)
+
+    def measure(self, state: _hits.Hits) -> dict[str, np.ndarray]:
+        """The loss of every subtask, (n_subtasks,)."""
+        if state.sampled:
+            return {"loss": np.where(state.hits < self.hits, 1.0, 0.0)}
+        return {"loss": self.expected(state.frequencies, float(state.examples))}
+
+    def truth(self, state: _hits.Hits) -> Truth:
+        """Onset and width of the steps made so far; none in the mean of first hits, which is an exponential."""
+        if state.sampled:
+            return _hits.realised(state)
+        if self.hits == 1:
+            return _hits.no_steps(state)
+        return _hits.foreseen(state, *(self._crossing(state.frequencies, left) for left in (0.9, 0.5, 0.1)))
+
+    @property
+    def chance_loss(self) -> float:
+        """1."""
+        return 1.0
+
+    def expected(self, frequencies: np.ndarray, examples: np.ndarray | float) -> np.ndarray:
+        """P(Binomial(examples, p) < hits)."""
+        from quanta.learners import _kernels
+
+        p, n = np.broadcast_arrays(np.asarray(frequencies, dtype=np.float64), np.asarray(examples, dtype=np.float64))
+        out = np.empty(p.shape)
+        _kernels.binomial_below(self.hits, n.flatten(), p.flatten(), out.reshape(-1))
+        return out
+
+    def _crossing(self, frequencies: np.ndarray, left: float) -> np.ndarray:
+        """Examples at which the expected loss is ``left``, as a continuous number.
+
+        Rare subtasks (p < 1e-3) by Bol'shev's corrected Poisson law, within a relative 1e-6; others by inversion.
+        """
+        from scipy import special
+
+        p = np.asarray(frequencies, dtype=np.float64)
+        with np.errstate(divide="ignore"):
+            examples = 0.5 * (special.gammainccinv(self.hits, left) * (2 - p) / p + self.hits - 1)
+        often = (p >= 1e-3) & (p < 1)
+        examples[often] = special.bdtrin(self.hits - 1, left, p[often])
+        return np.where(p == 1, float(self.hits), examples)
+
+    def onset(self, frequencies: np.ndarray) -> np.ndarray:
+        """Examples at which half of all runs have learned the subtask: the median of a negative binomial."""
+        return self._crossing(frequencies, 0.5)
+
+    def sharpness(self) -> float:
+        r"""S of Erlang-m, :math:`e\, m^m e^{-m} / (m - 1)!`: 1 for one hit, growing as e √(m / 2π)."""
+        m = self.hits
+        return math.exp(1 + m * math.log(m) - m - math.lgamma(m))
