@@ -5,6 +5,7 @@ controls (:func:`controls`), and on single curves whose step is known (:func:`cu
 """
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -13,9 +14,13 @@ from quanta import record
 from quanta._errors import InputError
 from quanta.worlds.base import Build, Draft, World
 from quanta.worlds.compositions import COMPOSITIONS
+from quanta.worlds.controlled import CONTROLLED
+from quanta.worlds.convex import CONVEX
 from quanta.worlds.families import SMOOTH_FAMILIES, STEP_FAMILIES, Truth, checkpoints, curves
+from quanta.worlds.measurement import MEASUREMENT
 from quanta.worlds.noise import Noise
 from quanta.worlds.smooth import SMOOTH_WORLDS
+from quanta.worlds.training import TRAINING
 
 __all__ = [
     "SMOOTH_FAMILIES",
@@ -30,7 +35,32 @@ __all__ = [
     "make",
 ]
 
-WORLDS: dict[str, World] = {world.name: world for world in (*COMPOSITIONS, *SMOOTH_WORLDS)}
+_NOISES = {
+    "ar1": (Noise(phi=0.8), "noise that lasts from checkpoint to checkpoint (φ = .8)"),
+    "shared_noise": (Noise(shared=0.5), "noise that subtasks share (ρ = .5), as from one evaluation batch"),
+    "growing_noise": (Noise(sigma=0.05, growth=1.0), "noise proportional to the loss"),
+    "heavy_tailed": (Noise(tails=3.0), "noise with tails of Student's t, 3 degrees of freedom"),
+}
+
+
+def _noisy(quiet: World, prefix: str) -> list[World]:
+    """List the world again under each kind of noise."""
+    return [
+        replace(
+            quiet,
+            name=f"{prefix}_{kind}",
+            noise=noise,
+            trap=prefix == "exponential",
+            summary=f"The world {quiet.name} under {words}.",
+        )
+        for kind, (noise, words) in _NOISES.items()
+    ]
+
+
+_ALL = (*COMPOSITIONS, *CONTROLLED, *SMOOTH_WORLDS, *CONVEX, *MEASUREMENT, *TRAINING)
+WORLDS: dict[str, World] = {world.name: world for world in _ALL}
+WORLDS |= {w.name: w for w in _noisy(WORLDS["ordered_logistic"], "ordered")}
+WORLDS |= {w.name: w for w in _noisy(WORLDS["exponential"], "exponential")}
 
 
 def make(

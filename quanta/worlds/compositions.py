@@ -100,11 +100,11 @@ def polygenic(rng: np.random.Generator, n_subtasks: int, n_checkpoints: int) -> 
 
 
 def shuffled_labels(rng: np.random.Generator, n_subtasks: int, n_checkpoints: int) -> Draft:
-    """Draw ordered steps, and measure each label on 64 of them that were picked at random as they occur."""
+    """Draw many ordered steps, and measure each label on 64 of them, picked at random as they occur."""
     step, t = window(n_checkpoints)
-    frequency = zipf(n_subtasks)
-    curves = shapes.logistic(t, ordered_times(frequency, rng), 0.8)
-    return draft(step, frequency, rng.multinomial(64, frequency, size=n_subtasks) / 64 @ curves)
+    fine = zipf(16 * n_subtasks)
+    curves = shapes.logistic(t, ordered_times(fine, rng), 0.8)
+    return draft(step, zipf(n_subtasks), rng.multinomial(64, fine, size=n_subtasks) / 64 @ curves)
 
 
 def two_steps(rng: np.random.Generator, n_subtasks: int, n_checkpoints: int) -> Draft:
@@ -206,7 +206,7 @@ COMPOSITIONS = (
         name="shuffled_labels",
         right=SMOOTH,
         trap=True,
-        summary="Ordered steps whose examples were labelled at random: the mean loss is a composition, and this partition "
+        summary="640 ordered steps whose examples were labelled at random: the mean loss is a composition, and this partition "
         "must not show it.",
         build=shuffled_labels,
     ),

@@ -164,3 +164,8 @@ def softmax_adam(t: Array, rate: Array | float, n_classes: float) -> Array:
     """
     a = n_classes - 1
     return np.log1p(a * np.exp(-rate * t)) / math.log(n_classes)
+
+
+def half_life(shape: Callable[..., Array], n_classes: float) -> float:
+    """Time at which a softmax curve of unit rate is at half of its start."""
+    return float(optimize.brentq(lambda t: shape(t, 1.0, n_classes) - 0.5, 0.0, 40.0 + 2 * n_classes))
