@@ -3,3 +3,7 @@
 
 class InputError(ValueError):
     """Something the user gave cannot work; the message says what, its value, and what to do."""
+
+
+class RecordError(InputError):
+    """A record that is not one, or not a sound one; the message lists every fault."""
