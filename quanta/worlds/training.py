@@ -76,8 +76,8 @@ def _decaying(step: np.ndarray, n_subtasks: int, rng: np.random.Generator) -> Dr
     frequency = zipf(n_subtasks)
     fine = np.union1d(step, np.concatenate([[0], np.geomspace(1, step[-1], 2000)]))
     rate = np.clip((12_000 - fine) / 7_000, 0.02, 1.0)
-    tau = ordered_times(frequency, rng, gamma=0.7)
-    curves = _noisy_quadratic(fine, rate, tau, rng.uniform(0.35, 0.7, tau.shape))
+    tau = ordered_times(frequency, rng, gamma=0.5)
+    curves = _noisy_quadratic(fine, rate, tau, rng.uniform(0.4, 0.75, tau.shape))
     total = np.concatenate([[0], np.cumsum((rate[1:] + rate[:-1]) / 2 * np.diff(fine))])
     kept = np.searchsorted(fine, step)
     return draft(step, frequency, curves[:, kept], learning_rate=0.3 * rate[kept], learning_rate_sum=0.3 * total[kept])
@@ -86,7 +86,7 @@ def _decaying(step: np.ndarray, n_subtasks: int, rng: np.random.Generator) -> Dr
 def decay(rng: np.random.Generator, n_subtasks: int, n_checkpoints: int) -> Draft:
     """Draw noisy quadratics at a rate that falls from step 5,000 to 12,000, to .02 of what it was.
 
-    The loss first settles on a floor ∝ lr, .35 to .7 of the start, and drops again as the rate decays.
+    The loss first settles on a floor ∝ lr, .4 to .75 of the start, and drops again as the rate decays.
     """
     return _decaying(window(n_checkpoints)[0], n_subtasks, rng)
 
