@@ -1,0 +1,144 @@
+"""The linearised network in function space: its kernel, and the flow of its logits."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quanta.models._chebyshev import Chebyshev, Problem
+from quanta.models._network import Network
+from quanta.models._training import curves
+from quanta.models.base import AbstractRun, Setting
+from quanta.tasks.stream import Stream
+
+_BLOCK = 1024  # rows of K that are formed at a time
+
+
+def contrasts(n_classes: int) -> Tensor:
+    """Orthonormal columns that span what a softmax sees: logits up to a shift, (n_classes, n_classes − 1)."""
+    centred = torch.eye(n_classes, dtype=torch.float64) - 1.0 / n_classes
+    return torch.linalg.qr(centred[:, :-1]).Q
+
+
+def tangent_kernel(network: Network, tokens: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Logits at the present weights, and the Gram matrix of their gradients, in float64.
+
+    The Jacobian is never formed. A linear map's gradient is a sum over positions s of outer products
+    g_s ⊗ a_s of the gradient at its output and its input, so that its part of J Jᵀ is
+    Σ_st (g_s·g'_t)(a_s·a'_t): for a d × 4d matrix that is d times less work than multiplying Jacobians.
+
+    Parameters
+    ----------
+    network : Network
+        In float64.
+    tokens : Tensor, shape (n, length)
+        Inputs.
+    basis : Tensor, shape (n_classes, n_basis)
+        Combinations of logits to keep.
+
+    Returns
+    -------
+    logits : Tensor, shape (n, n_readout, n_basis)
+    kernel : Tensor, shape (n · n_readout · n_basis, n · n_readout · n_basis)
+    """
+    seen: list[tuple[nn.Module, Tensor, Tensor]] = []
+    handles = [
+        module.register_forward_hook(lambda module, args, out: seen.append((module, args[0], out)))
+        for module in network.modules()
+        if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Embedding))
+    ]
+    logits = network(tokens) @ basis
+    for handle in handles:
+        handle.remove()
+    n, n_answers = len(tokens), logits[0].numel()
+    outputs = [out for _, _, out in seen]
+    gradients = [
+        torch.autograd.grad(column.sum(), outputs, retain_graph=True) for column in logits.reshape(n, n_answers).T
+    ]
+    size = n * n_answers
+    kernel = torch.zeros(size, size, dtype=torch.float64, device=tokens.device)
+    for i, (module, inputs, _) in enumerate(seen):
+        gradient = torch.stack([g[i] for g in gradients], dim=1)  # (n, n_answers, n_positions, width)
+        _add_gram(kernel, module, inputs.detach(), gradient)
+    return logits.detach(), kernel
+
+
+def _add_gram(kernel: Tensor, module: nn.Module, inputs: Tensor, gradient: Tensor) -> None:
+    """Add one module's part of J Jᵀ."""
+    n, n_answers = gradient.shape[:2]
+    if isinstance(module, nn.LayerNorm):
+        normal = F.layer_norm(inputs, module.normalized_shape, eps=module.eps)
+        jacobian = torch.cat([(gradient * normal[:, None]).sum(2), gradient.sum(2)], dim=-1).flatten(0, 1)
+        kernel.addmm_(jacobian, jacobian.T)
+        return
+    gradient = gradient.flatten(0, 1)  # (n · n_answers, n_positions, width)
+    step = max(1, _BLOCK // n_answers)
+    for first in range(0, n, step):
+        rows = slice(first * n_answers, (first + step) * n_answers)
+        for s in range(gradient.shape[1]):
+            for t in range(gradient.shape[1]):
+                if isinstance(module, nn.Embedding):
+                    shared = (inputs[first : first + step, s, None] == inputs[None, :, t]).double()
+                else:  # the bias is a further input, 1
+                    shared = inputs[first : first + step, s] @ inputs[:, t].T + 1.0
+                product = (gradient[rows, s] @ gradient[:, t].T).view(len(shared), n_answers, n, n_answers)
+                kernel[rows].view_as(product).add_(product.mul_(shared[:, None, :, None]))
+
+
+class Flow(AbstractRun):
+    """Gradient flow of the linearised network, in time learning rate × step."""
+
+    def __init__(self, network: Network, stream: Stream, setting: Setting) -> None:
+        self.stream = stream
+        self.setting = setting
+        self.step = 0
+        task, device = stream.task, setting.device
+        self.batch = task.exhaustive(stream.rules, np.arange(stream.n_subtasks))
+        tokens = torch.from_numpy(self.batch.tokens).to(device)
+        self.targets = torch.from_numpy(self.batch.targets).to(device)
+        self.basis = contrasts(task.n_classes).to(device)
+        logits, self.kernel = tangent_kernel(network.double().to(device), tokens, self.basis)
+        share = stream.probability / task.n_inputs
+        weight = torch.from_numpy(share[self.batch.subtask]).to(device)[:, None] * torch.from_numpy(
+            self.batch.mask / self.batch.mask.sum(axis=1, keepdims=True)
+        ).to(device)
+        self.weight = weight[..., None]  # (n, n_readout, 1)
+        self.right = F.one_hot(self.targets, task.n_classes).double()
+        self.shape = logits.shape
+        self.integrator = Chebyshev(Problem(self._rate, self._curvature), logits.flatten())
+
+    def advance(self, target: int) -> int:
+        """Integrate a step further towards optimiser step ``target``."""
+        if self.integrator.advance(target * self.setting.learning_rate) >= target * self.setting.learning_rate:
+            self.step = target
+        return self.step
+
+    def measure(self) -> dict[str, np.ndarray]:
+        """Exact means over all inputs."""
+        measured = curves(self._logits(self.integrator.y).cpu(), self.targets.cpu(), self.batch)
+        return {**measured, "exposures": self.stream.probability * self.stream.batch_size * self.step}
+
+    def state(self) -> dict[str, Any]:
+        """The integrator's state; K is formed again."""
+        return {"step": self.step, "integrator": self.integrator.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.step = state["step"]
+        self.integrator.restore(state["integrator"])
+
+    def _logits(self, y: Tensor) -> Tensor:
+        return y.view(self.shape) @ self.basis.T
+
+    def _pull(self, residual: Tensor) -> Tensor:
+        """−K applied to weighted residuals of the probabilities, (n, n_readout, n_classes)."""
+        return -(self.kernel @ ((self.weight * residual) @ self.basis).flatten())
+
+    def _rate(self, y: Tensor) -> Tensor:
+        return self._pull(self._logits(y).softmax(-1) - self.right)
+
+    def _curvature(self, y: Tensor, direction: Tensor) -> Tensor:
+        p, v = self._logits(y).softmax(-1), self._logits(direction)
+        return -self._pull(p * (v - (p * v).sum(-1, keepdim=True)))

@@ -1,0 +1,68 @@
+"""The data of one run: its subtasks, and an endless stream of batches that any run, control or not, can replay."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from quanta.frequencies import AbstractFrequencies
+from quanta.tasks.base import MAX_EXHAUSTIVE, N_EVALUATED, AbstractTask, Batch, check_whole
+
+_RULES, _EVALUATION, _BATCHES = range(3)  # what a generator is for, second part of its key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """Batches of a task whose subtasks occur at given frequencies.
+
+    The batch of step t is a function of the seed and of t alone: controls see the very batches that the
+    network saw, and a resumed run needs no generator state.
+    """
+
+    frequencies: AbstractFrequencies
+    task: AbstractTask
+    batch_size: int
+    seed: int
+    rules: np.ndarray = field(init=False, repr=False)  # (n_subtasks, n_parameters)
+    probability: np.ndarray = field(init=False, repr=False)  # (n_subtasks,)
+
+    def __post_init__(self) -> None:
+        check_whole("batch_size", self.batch_size, 1)
+        self.task.check_count(self.frequencies.size)
+        object.__setattr__(self, "rules", self.task.draw(self.frequencies.size, self._rng(_RULES)))
+        object.__setattr__(self, "probability", self.frequencies.probabilities())
+
+    @property
+    def n_subtasks(self) -> int:
+        """Number of subtasks."""
+        return self.frequencies.size
+
+    @property
+    def data_id(self) -> str:
+        """Names the data: runs that share it saw the same subtasks in the same batches."""
+        law = f"{self.frequencies!r} {self.task!r} batch_size={self.batch_size} seed={self.seed}"
+        return hashlib.sha256(law.encode()).hexdigest()[:16]
+
+    def batch(self, step: int) -> Batch:
+        """The batch that takes the run from ``step`` to ``step + 1``."""
+        rng = self._rng(_BATCHES, step)
+        edges = np.cumsum(self.probability[:-1])
+        subtask = np.searchsorted(edges, rng.random(self.batch_size), side="right")
+        return self.task.batch(self.rules, subtask, rng)
+
+    def evaluation(self) -> Iterator[Batch]:
+        """The fixed evaluation set, in pieces of whole subtasks: every input where they are few, else a sample."""
+        rng = self._rng(_EVALUATION)
+        exhaustive = self.task.n_inputs <= MAX_EXHAUSTIVE
+        each = self.task.n_inputs if exhaustive else N_EVALUATED
+        piece = max(1, 8192 // each)
+        for first in range(0, self.n_subtasks, piece):
+            subtask = np.arange(first, min(first + piece, self.n_subtasks))
+            if exhaustive:
+                yield self.task.exhaustive(self.rules, subtask)
+            else:
+                yield self.task.batch(self.rules, np.repeat(subtask, each), rng)
+
+    def _rng(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *key])
