@@ -173,7 +173,7 @@ def _variable(name: str, value: Any, dims: tuple[str, ...], n_subtasks: int) -> 
     """Dims and values of a field: losses in float32, all else in float64."""
     try:
         with np.errstate(over="ignore"):  # what overflows is infinite, and validate says so
-            values = np.asarray(value).astype(np.float32 if name in OUTCOMES else np.float64)
+            values = np.asarray(value).astype(np.float32 if name in OUTCOMES else np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise RecordError(f"{name} cannot be read as an array of numbers: {error}.") from None
     if name in CURVES:

@@ -3,6 +3,7 @@
 import abc
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import final
 
 import numpy as np
@@ -11,7 +12,7 @@ from quanta._errors import InputError
 
 
 def _check_count(n_subtasks: int) -> None:
-    if isinstance(n_subtasks, bool) or n_subtasks != int(n_subtasks) or n_subtasks < 1:
+    if isinstance(n_subtasks, bool) or not isinstance(n_subtasks, Integral) or n_subtasks < 1:
         raise InputError(f"n_subtasks is {n_subtasks}; expected a whole number of at least 1.")
 
 
@@ -112,11 +113,15 @@ class Empirical(AbstractFrequencies):
     counts: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        counts = np.asarray(self.counts, dtype=float)
+        try:
+            counts = np.asarray(self.counts, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"counts cannot be read as numbers: {error}.") from None
         if counts.ndim != 1 or counts.size == 0:
-            raise InputError("counts is empty; expected one count for each subtask.")
-        if not np.all(np.isfinite(counts)) or np.any(counts < 0) or counts.sum() == 0:
+            raise InputError(f"counts has shape {counts.shape}; expected one count for each subtask.")
+        if not np.all(np.isfinite(counts)) or np.any(counts < 0) or not np.any(counts):
             raise InputError("counts must be finite, 0 or more, and not all 0.")
+        object.__setattr__(self, "counts", tuple(counts.tolist()))  # an array's repr would not evaluate back
 
     @property
     def size(self) -> int:
@@ -125,5 +130,8 @@ class Empirical(AbstractFrequencies):
 
     def probabilities(self) -> np.ndarray:
         """p_k, shape (n_subtasks,), in the order of ``counts``."""
-        counts = np.asarray(self.counts, dtype=np.float64)
+        counts = np.asarray(self.counts, dtype=np.float64) / max(self.counts)  # the sum cannot overflow
         return counts / counts.sum()
+
+
+FREQUENCIES: dict[str, type[AbstractFrequencies]] = {"zipf": Zipf, "uniform": Uniform, "empirical": Empirical}

@@ -1,0 +1,123 @@
+"""Where the results of a command go: a directory that says which run it holds, and whether that is finished."""
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from quanta import __version__
+from quanta._errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """The directory of one run: ``record.zarr``, figures, and ``run.json``, which says whose it is and if it is done."""
+
+    path: Path
+    hash: str
+
+    @property
+    def record(self) -> Path:
+        """Path of the record."""
+        return self.path / "record.zarr"
+
+    def finished(self) -> bool:
+        """Whether the run of this very configuration is here, complete."""
+        mark = self._mark()
+        return mark.get("hash") == self.hash and mark.get("finished") is True
+
+    def finish(self, configuration: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+        """Mark the run as finished: to be called last."""
+        self._write(finished=True, configuration={k: str(v) for k, v in configuration.items()}, summary=summary)
+
+    def summary(self) -> dict[str, Any]:
+        """What the finished run reported."""
+        return dict(self._mark().get("summary", {}))
+
+    def _mark(self) -> dict[str, Any]:
+        try:
+            mark = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return mark if isinstance(mark, dict) and "hash" in mark else {}
+
+    def _write(self, **mark: Any) -> None:
+        text = json.dumps({"hash": self.hash, "quanta_version": __version__, **mark}, indent=1, default=str)
+        temporary = self.path / ".run.json.tmp"
+        temporary.write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, self.path / "run.json")
+
+    def _admit(self, *, overwrite: bool, resume: bool) -> None:
+        """Refuse what is at the path, or make way for the run."""
+        if not self.path.is_dir():
+            raise InputError(f"--out {self.path} exists and is a file; expected a directory. Choose another name.")
+        mark = self._mark()
+        if not mark:
+            raise InputError(f"--out {self.path} exists and is not a quanta run; choose another name.")
+        if overwrite:
+            _move_aside(self.path)
+        elif mark["hash"] != self.hash:
+            raise InputError(
+                f"--out {self.path} holds a run with other settings; choose another name, or add --overwrite."
+            )
+        elif not self.finished():
+            if any(self.path.glob("*checkpoint*")) and not resume:
+                raise InputError(
+                    f"--out {self.path} holds an unfinished run; add --resume to go on with it, or --overwrite."
+                )
+            for left in (self.record, *self.path.glob(".record.*")):  # by a run that was killed while it saved
+                shutil.rmtree(left, ignore_errors=True)
+
+
+class _Parsed(Protocol):
+    @property
+    def options(self) -> Any: ...
+    def hash(self) -> str: ...
+
+
+def output(command: str, what: str, parsed: _Parsed, *, resume: bool = False) -> Output:
+    """Find or make the run's directory; touch nothing that is not a run of this configuration.
+
+    Parameters
+    ----------
+    command, what : str
+        They name the directory ``runs/<command>-<what>-<hash>`` where no ``--out`` was given.
+    parsed : Parsed
+        The command line.
+    resume : bool
+        Whether a checkpoint of an unfinished run may be gone on with.
+
+    Returns
+    -------
+    Output
+        Either :meth:`~Output.finished`, or marked as begun and without a record.
+
+    Raises
+    ------
+    InputError
+        If the path holds something else, or another run, or the disk is read-only or full.
+    """
+    options = parsed.options
+    path = Path(options.out or Path("runs") / f"{command}-{what}-{parsed.hash()}")
+    out = Output(path, parsed.hash())
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        out._admit(overwrite=options.overwrite, resume=resume)
+    path.mkdir(parents=True, exist_ok=True)
+    if not os.access(path, os.W_OK):
+        raise InputError(f"--out {path} cannot be written to (read-only); choose another place.")
+    free = shutil.disk_usage(path).free
+    if free < 2**20:
+        raise InputError(
+            f"--out {path} is on a full disk ({free} bytes free); free some space, or choose another place."
+        )
+    if not out.finished():
+        out._write(finished=False)
+    return out
+
+
+def _move_aside(path: Path) -> None:
+    aside = next(p for i in range(1000) if not (p := path.with_name(f"{path.name}.old{i}")).exists())
+    os.rename(path, aside)
