@@ -106,8 +106,8 @@ class Empirical(AbstractFrequencies):
 
     Examples
     --------
-    >>> Empirical(counts=(6, 3, 1)).probabilities().tolist()
-    [0.6, 0.3, 0.1]
+    >>> Empirical(counts=(2, 1, 1)).probabilities().tolist()
+    [0.5, 0.25, 0.25]
     """
 
     counts: tuple[float, ...]
