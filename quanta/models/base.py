@@ -79,20 +79,24 @@ class AbstractModel(abc.ABC):
         """Learning rate where none is given."""
 
     @abc.abstractmethod
-    def start(self, stream: Stream, setting: Setting) -> AbstractRun:
-        """A run at step 0.
+    def check(self, stream: Stream, setting: Setting) -> None:
+        """Refuse, before any work, what this model cannot learn.
 
         Raises
         ------
         InputError
-            If the model cannot learn this task, or this many subtasks.
+            If it cannot learn this task, this many subtasks, or in this way.
         """
+
+    @abc.abstractmethod
+    def start(self, stream: Stream, setting: Setting) -> AbstractRun:
+        """A run at step 0, of what passed :meth:`check`."""
 
 
 class Diverged(InputError):
     """The loss stopped being a number; ``record`` holds the checkpoints before that."""
 
-    record: Any = None
+    record: Any = None  # filled in by train.train
 
     def __init__(self, step: int, learning_rate: float) -> None:
         super().__init__(

@@ -56,8 +56,11 @@ class Decoder(AbstractModel):
         """0.3 for SGD, 0.001 for Adam."""
         return {"sgd": 0.3, "adam": 1e-3}[optimizer]
 
+    def check(self, stream: Stream, setting: Setting) -> None:
+        """It learns any task."""
+
     def start(self, stream: Stream, setting: Setting) -> AbstractRun:
-        """A run at step 0."""
+        """A run at step 0, with the weights that belong to the stream's seed."""
         from quanta.models._network import build
         from quanta.models._training import Training
 

@@ -52,8 +52,8 @@ class Kernel(AbstractModel):
         """The network's."""
         return self._decoder().default_rate(optimizer)
 
-    def start(self, stream: Stream, setting: Setting) -> AbstractRun:
-        """A run at step 0, with K formed."""
+    def check(self, stream: Stream, setting: Setting) -> None:
+        """Refuse other optimisers than SGD, and tasks with too many inputs or logits."""
         if setting.optimizer != "sgd":
             raise InputError(
                 f"the kernel control is a gradient flow, but optimizer is {setting.optimizer!r}; expected 'sgd'. "
@@ -70,6 +70,9 @@ class Kernel(AbstractModel):
                 f"{MAX_UNKNOWNS} are allowed. Use at most {MAX_UNKNOWNS * stream.n_subtasks // n_unknowns} subtasks, "
                 "or a smaller task."
             )
+
+    def start(self, stream: Stream, setting: Setting) -> AbstractRun:
+        """A run at step 0, with K formed."""
         from quanta.models._linearised import Flow
         from quanta.models._network import build
 

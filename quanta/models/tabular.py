@@ -37,8 +37,8 @@ class Tabular(AbstractModel):
         """10 for SGD, 0.003 for Adam."""
         return {"sgd": 10.0, "adam": 3e-3}[optimizer]
 
-    def start(self, stream: Stream, setting: Setting) -> AbstractRun:
-        """A run at step 0."""
+    def check(self, stream: Stream, setting: Setting) -> None:
+        """Refuse tasks with too many inputs to list, and tables that are too large."""
         task = stream.task
         task.check_listed("the tabular control")
         n_rows = stream.n_subtasks * task.n_inputs
@@ -48,7 +48,12 @@ class Tabular(AbstractModel):
                 f"a table of {n_rows} rows and {task.n_classes} answers needs {needed / 2**30:.3g} GiB; "
                 f"at most {_MAX_BYTES / 2**30:.0f} GiB are allowed. Use fewer subtasks, or a smaller task."
             )
+
+    def start(self, stream: Stream, setting: Setting) -> AbstractRun:
+        """A run at step 0."""
         from quanta.models._network import Table
         from quanta.models._training import Training
 
-        return Training(Table(n_rows, len(task.readout), task.n_classes), stream, setting)
+        task = stream.task
+        table = Table(stream.n_subtasks * task.n_inputs, len(task.readout), task.n_classes)
+        return Training(table, stream, setting)

@@ -1,0 +1,38 @@
+"""Progress of a long run on stderr: a bar on a terminal, a line now and then elsewhere."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+_EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+class Progress:
+    """Steps done of all, with a note beside them; shows nothing unless ``shown``."""
+
+    def __init__(self, name: str, total: int, done: int = 0, *, shown: bool) -> None:
+        self.shown = shown
+        self.log = logging.getLogger(name)
+        self.bar = tqdm(total=total, initial=done, unit="step", disable=None if shown else True, dynamic_ncols=True)
+        self.total, self.first, self.done = total, done, done
+        self.began = self.told = time.monotonic()
+
+    def update(self, done: int, note: Callable[[], str]) -> None:
+        """Say that ``done`` steps are done; ``note`` is asked only when something is to be shown."""
+        now = time.monotonic()
+        if not self.bar.disable:
+            self.bar.set_postfix_str(note(), refresh=False)
+            self.bar.update(done - self.done)
+        elif self.shown and now - self.told >= _EVERY:
+            left = (now - self.began) * (self.total - done) / max(done - self.first, 1)
+            self.log.info("step %d of %d, %s, about %.0f s left", done, self.total, note(), left)
+            self.told = now
+        self.done = done
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()

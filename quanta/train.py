@@ -1,0 +1,398 @@
+"""Train a real network, or one of its controls, on subtasks of known frequencies: frequencies + task + model → record.
+
+    python -m quanta.train                                    # mod 5, 32 subtasks: under a minute on one core
+    python -m quanta.train --model kernel                     # the control that a verdict rests on
+    python -m quanta.train --task copying --optimizer adam
+
+Needs PyTorch.
+"""
+
+import dataclasses
+import json
+import logging
+import math
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from quanta import _checkpoint, _cli
+from quanta._errors import InputError
+from quanta.frequencies import AbstractFrequencies, Zipf
+from quanta.models import MODELS, AbstractModel, AbstractRun
+from quanta.models.base import Diverged, Setting, require_torch
+from quanta.tasks import TASKS, AbstractTask
+from quanta.tasks.base import check_whole
+from quanta.tasks.stream import Stream
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from quanta._output import Output
+
+_LEARNED = 0.25  # of chance
+_UNFINISHED = 0.5  # of chance: a control whose mean loss ends above it has not shown how it learns
+_UNSTABLE = 1.01  # of the loss at step 0: where a control's mean loss exceeds it, it is no control
+_SAVE_EVERY = 3.0  # seconds
+
+
+class Plan(NamedTuple):
+    """Everything that decides a run, checked."""
+
+    stream: Stream
+    model: AbstractModel
+    setting: Setting
+    grid: np.ndarray  # steps at which the subtasks are measured
+    settings: dict[str, str]  # the same in words: what a checkpoint must agree with
+
+    @property
+    def chance(self) -> float:
+        """Loss of guessing, in nats."""
+        return math.log(self.stream.task.n_classes)
+
+
+def train(
+    frequencies: AbstractFrequencies,
+    task: AbstractTask,
+    model: AbstractModel,
+    *,
+    optimizer: str = "sgd",
+    learning_rate: float | None = None,
+    batch_size: int = 256,
+    steps: int = 12_000,
+    n_checkpoints: int = 120,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> "xr.Dataset":
+    """Train a model, and measure every subtask at log-spaced steps.
+
+    Parameters
+    ----------
+    frequencies : AbstractFrequencies
+        How often each subtask is drawn.
+    task : AbstractTask
+        What the subtasks are; they are drawn from the seed without replacement.
+    model : AbstractModel
+        The network, or a control. Runs that differ in nothing but their model see the same subtasks, the same
+        batches and, where they have a network, the same initial weights.
+    optimizer : {"sgd", "adam"}
+        Plain SGD, or AdamW without decay, β = (0.9, 0.98). The rate is constant.
+    learning_rate : float, optional
+        By default the model's own.
+    batch_size, steps : int
+        Examples in a batch; number of batches.
+    n_checkpoints : int
+        Least number of measurements, step 0 included (fewer only where there are fewer steps).
+    seed : int
+        Seed of subtasks, weights and data.
+    device : str
+        "cpu", or "cuda" where there is one.
+    checkpoint : path, optional
+        A file that holds the run while it is in progress; by default there is none. It is left in place at the end.
+    resume : bool
+        Go on from that file, if it is there; the result is the same to the last bit (on a CPU).
+    progress : bool
+        Show progress on stderr.
+
+    Returns
+    -------
+    xr.Dataset
+        A record with ``loss``, ``accuracy``, ``probability``, ``exposures``, and attrs ``control_kind``,
+        ``control_status`` (of a control: ok, unfinished, unstable), ``data_id`` and ``network`` (what controls must
+        share with the run that they control), ``time_law``, ``train_seconds``, ``evaluation_seconds``.
+
+    Raises
+    ------
+    InputError
+        For what cannot work; :class:`~quanta.models.base.Diverged`, with the record so far, if the loss stops
+        being finite.
+    """
+    plan = _plan(
+        frequencies, task, model, optimizer=optimizer, learning_rate=learning_rate, batch_size=batch_size, steps=steps,
+        n_checkpoints=n_checkpoints, seed=seed, device=device,
+    )  # fmt: skip
+    rows: dict[str, list[Any]] = {}
+    seconds = [0.0, 0.0]  # in all, of which evaluation
+    run = model.start(plan.stream, plan.setting)
+    if checkpoint is not None and resume and checkpoint.exists():
+        found = _checkpoint.load(checkpoint, plan.settings, device)
+        rows, seconds = found["rows"], found["seconds"]
+        run.restore(found["run"])
+    try:
+        _follow(plan, run, rows, seconds, checkpoint, progress)
+    except Diverged as error:
+        error.record = _record(plan, rows, seconds)
+        raise
+    return _record(plan, rows, seconds)
+
+
+def log_spaced(steps: int, n: int) -> np.ndarray:
+    """Step 0, and whole numbers from 1 to ``steps`` as evenly spaced in the logarithm as they can be: at least n.
+
+    Examples
+    --------
+    >>> log_spaced(100, 9).tolist()
+    [0, 1, 2, 3, 6, 13, 25, 50, 100]
+    """
+    if steps < n:
+        return np.arange(steps + 1)
+    for points in range(n - 1, 4 * n + 40):
+        grid = np.unique(np.rint(np.geomspace(1, steps, points)).astype(np.int64))
+        if len(grid) >= n - 1:
+            break
+    return np.concatenate([[0], grid])
+
+
+def _plan(
+    frequencies: AbstractFrequencies,
+    task: AbstractTask,
+    model: AbstractModel,
+    *,
+    optimizer: str,
+    learning_rate: float | None,
+    batch_size: int,
+    steps: int,
+    n_checkpoints: int,
+    seed: int,
+    device: str,
+) -> Plan:
+    torch = require_torch()
+    check_whole("steps", steps, 1)
+    check_whole("n_checkpoints", n_checkpoints, 3)
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"device {device!r} is unknown; expected cpu or cuda.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is 'cuda', but PyTorch sees no CUDA device here; use cpu.")
+    rate = model.default_rate(optimizer) if learning_rate is None and optimizer in ("sgd", "adam") else learning_rate
+    setting = Setting(optimizer=optimizer, learning_rate=rate or math.nan, device=device)
+    stream = Stream(frequencies=frequencies, task=task, batch_size=batch_size, seed=seed)
+    model.check(stream, setting)
+    words = {
+        "frequencies": frequencies, "task": task, "model": model, "optimizer": optimizer, "learning_rate": rate,
+        "batch_size": batch_size, "steps": steps, "n_checkpoints": n_checkpoints, "seed": seed, "device": device,
+    }  # fmt: skip
+    settings = {name: str(value) for name, value in words.items()}
+    return Plan(stream, model, setting, log_spaced(steps, n_checkpoints), settings)
+
+
+def _follow(
+    plan: Plan, run: AbstractRun, rows: dict[str, list[Any]], seconds: list[float], checkpoint: Path | None, shown: bool
+) -> None:
+    """Take a run to its end, adding to ``rows`` at each step of the grid, and to ``seconds``."""
+    from quanta._progress import Progress
+
+    def note() -> str:
+        return f"learned {learned(rows, plan.chance)} of {plan.stream.n_subtasks}"
+
+    began, saved = time.perf_counter() - seconds[0], -math.inf
+    step = int(rows["step"][-1]) if rows else 0
+    with Progress("quanta.train", int(plan.grid[-1]), step, shown=shown) as progress:
+        for target in plan.grid[len(rows.get("step", [])) :]:
+            measured = False
+            while not measured:
+                step = run.advance(int(target)) if target else 0
+                if step == target:
+                    _measure(int(target), run, rows, seconds)
+                    measured = True
+                progress.update(step, note)
+                seconds[0] = time.perf_counter() - began
+                if checkpoint is not None and time.monotonic() - saved > _SAVE_EVERY:
+                    _checkpoint.save(checkpoint, plan.settings, rows, seconds=list(seconds), run=run.state())
+                    saved = time.monotonic()
+            if plan.model.control_kind and _mean(plan, rows, -1) > _UNSTABLE * _mean(plan, rows, 0):
+                return
+
+
+def _measure(step: int, run: AbstractRun, rows: dict[str, list[Any]], seconds: list[float]) -> None:
+    began = time.perf_counter()
+    row = {"step": np.asarray(step), **run.measure()}
+    for name, value in row.items():
+        rows.setdefault(name, []).append(value)
+    seconds[1] += time.perf_counter() - began
+
+
+def learned(rows: dict[str, list[Any]], chance: float) -> int:
+    """How many subtasks are learned by the last measurement: loss below a quarter of chance."""
+    return int(np.sum(rows["loss"][-1] < _LEARNED * chance)) if rows else 0
+
+
+def _mean(plan: Plan, rows: dict[str, list[Any]], i: int) -> float:
+    return float(rows["loss"][i] @ plan.stream.probability)
+
+
+def _status(plan: Plan, rows: dict[str, list[Any]]) -> str:
+    """Whether a control can calibrate anything; "" for the network itself."""
+    if not plan.model.control_kind:
+        return ""
+    if _mean(plan, rows, -1) > _UNSTABLE * _mean(plan, rows, 0):
+        return "unstable"
+    return "unfinished" if _mean(plan, rows, -1) > _UNFINISHED * plan.chance else "ok"
+
+
+def _record(plan: Plan, rows: dict[str, list[Any]], seconds: list[float]) -> "xr.Dataset":
+    from quanta import record
+
+    stream, setting = plan.stream, plan.setting
+    step = np.array(rows["step"], dtype=np.int64)
+    curves = {name: np.stack(values, axis=-1) for name, values in rows.items() if name != "step"}
+    return record.new(
+        curves.pop("loss"), step=step, frequency=stream.probability, source="trained", optimizer=setting.optimizer,
+        n_classes=stream.task.n_classes, chance_loss=plan.chance, **curves,
+        examples=step * stream.batch_size, learning_rate=np.full(len(step), setting.learning_rate),
+        learning_rate_sum=step * setting.learning_rate, seed=stream.seed,
+        dynamics="expected" if plan.model.control_kind == "kernel" else "sampled",
+        config=json.dumps(plan.settings), control_kind=plan.model.control_kind,
+        attrs={
+            "control_status": _status(plan, rows), "data_id": stream.data_id, "network": plan.model.network,
+            "time_law": f"{setting.optimizer}: {setting.learning_rate:g} x step",
+            "train_seconds": seconds[0], "evaluation_seconds": seconds[1],
+        },
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- the command
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(_cli.Common):
+    """Train a transformer, or one of its controls, on subtasks of known frequencies, and record each one's loss."""
+
+    n_subtasks: int = 32
+    """Number of subtasks."""
+    exponent: float = 1.4
+    """Zipf exponent s of their frequencies, p_k ∝ k^-s."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Plain SGD, or AdamW without weight decay."""
+    learning_rate: float | None = None
+    """Constant learning rate; by default the model's own for the optimizer."""
+    batch_size: int = 256
+    """Examples in a batch."""
+    steps: int = 12_000
+    """Number of batches."""
+    n_checkpoints: int = 120
+    """Least number of log-spaced measurements, step 0 included."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to compute."""
+    threads: int = 1
+    """Threads of PyTorch. For networks this small one is about as fast as two, and its results do not depend on
+    how busy the machine is."""
+    resume: bool = False
+    """Go on with an unfinished run, to the very result it would have had."""
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Train, as the flags say, and write the record."""
+    parsed = _cli.parse("train", Options, {"task": (TASKS, "modular_arithmetic"), "model": (MODELS, "decoder")}, argv)
+    options, task, model = parsed.options, parsed.parts["task"], parsed.parts["model"]
+    torch = require_torch()
+    check_whole("threads", options.threads, 1)
+    torch.set_num_threads(options.threads)
+    if not options.quiet:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    task.check_count(options.n_subtasks)
+    frequencies = Zipf(n_subtasks=options.n_subtasks, exponent=options.exponent)
+    how = {name: getattr(options, name) for name in ("optimizer", "learning_rate", "batch_size", "steps",
+                                                     "n_checkpoints", "seed", "device")}  # fmt: skip
+    plan = _plan(frequencies, task, model, **how)
+    if options.resume and options.out and (options.out / "train.checkpoint").exists():
+        _checkpoint.load(options.out / "train.checkpoint", plan.settings)
+    from quanta._output import output
+
+    what = f"{parsed.choices['model']}-{parsed.choices['task']}"
+    out = output("train", what, parsed, resume=options.resume)
+    if not out.finished():
+        _train_into(out, parsed, plan, dict(frequencies=frequencies, task=task, model=model, **how))
+    elif not options.json:
+        print(f"this very run is finished already: {out.path}")
+    summary = out.summary()
+    print(json.dumps(summary) if options.json else _report(out.path, summary, parsed, plan))
+    return 0
+
+
+def _train_into(out: "Output", parsed: _cli.Parsed, plan: Plan, arguments: dict[str, Any]) -> None:
+    """Train; write the record and mark the run as finished; then drop the checkpoint."""
+    from quanta import record
+
+    checkpoint = out.path / "train.checkpoint"
+    options = parsed.options
+    try:
+        ds = train(**arguments, checkpoint=checkpoint, resume=options.resume, progress=not options.quiet)
+    except Diverged as error:
+        record.save(error.record, out.record, overwrite=True)
+        raise InputError(f"{error} The record up to step {int(error.record.step[-1])} is {out.record}.") from None
+    record.save(ds, out.record, overwrite=True)
+    loss = ds["loss"].values[:, -1]
+    summary = {
+        "record": str(out.record),
+        "learned": int(np.sum(loss < _LEARNED * plan.chance)),
+        "n_subtasks": len(loss),
+        "mean_loss": float(record.mean_loss(ds)[-1]),
+        "chance_loss": plan.chance,
+        **{name: ds.attrs[name] for name in ("control_kind", "control_status", "data_id")},
+        "seconds": round(ds.attrs["train_seconds"], 2),
+        "evaluation_share": round(ds.attrs["evaluation_seconds"] / ds.attrs["train_seconds"], 3),
+    }
+    out.finish(parsed.configuration(), summary)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _report(path: Path, summary: dict[str, Any], parsed: _cli.Parsed, plan: Plan) -> str:
+    lines = [
+        f"learned {summary['learned']} of {summary['n_subtasks']} subtasks (loss under a quarter of chance); "
+        f"mean loss {summary['mean_loss']:.3f} nats, chance {summary['chance_loss']:.3f}",
+        f"{summary['seconds']:.1f} s, of which evaluation {summary['evaluation_share']:.0%}",
+        f"record: {summary['record']}",
+    ]
+    if summary["control_kind"]:
+        return "\n".join([f"{summary['control_kind']} control: {summary['control_status']}", *lines])
+    controls = []
+    lines.append("next, its controls, and the test of composition:")
+    for kind in ("kernel", "tabular"):
+        try:
+            lines.append("  " + shlex.join(_control_command(kind, path, parsed, plan)))
+            controls.append(f"{path}-{kind}")
+        except InputError as error:
+            lines.append(f"  (no {kind} control: {error})")
+    test = ["python", "-m", "quanta.composition", str(path), *(["--control", *controls] if controls else [])]
+    return "\n".join([*lines, "  " + shlex.join(test)])
+
+
+def _control_command(kind: str, path: Path, parsed: _cli.Parsed, plan: Plan) -> list[str]:
+    """The command that trains a control of this run, if that can be done."""
+    member = MODELS[kind]
+    network = parsed.parts["model"]
+    shared = {f.name for f in dataclasses.fields(member)}  # type: ignore[arg-type]
+    control = member(**{name: getattr(network, name) for name in shared})
+    flow = kind == "kernel"
+    member.check(
+        control, plan.stream, dataclasses.replace(plan.setting, optimizer="sgd" if flow else plan.setting.optimizer)
+    )
+    drop = {"out", "overwrite", "resume", "quiet", "json", "threads"}
+    if kind == "tabular" or plan.setting.optimizer != "sgd":
+        drop.add("learning_rate")
+    if flow:
+        drop.add("optimizer")
+    words = ["python", "-m", "quanta.train", "--model", kind]
+    if parsed.choices["task"] != "modular_arithmetic":
+        words += ["--task", parsed.choices["task"]]
+    for source in (parsed.options, parsed.parts["task"], control):
+        for f in dataclasses.fields(source):
+            value = getattr(source, f.name)
+            if f.name not in drop and value != f.default:
+                words += ["--" + f.name.replace("_", "-"), str(value)]
+    return [*words, "--out", f"{path}-{kind}"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return _cli.main("train", run, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
