@@ -1,5 +1,6 @@
 """Datasets on disk: written whole or not at all, and read back only if they are what was written."""
 
+import io
 import json
 import os
 import shutil
@@ -33,9 +34,7 @@ def write(ds: xr.Dataset, path: Path, group: str | None = None) -> None:
             _write_zarr(ds, temporary)
             place = path / group if group else path
         else:
-            if group:
-                shutil.copyfile(path, temporary)
-            _write_netcdf(ds, temporary, group)
+            _write_netcdf(ds, temporary, group, store=path.read_bytes() if group else b"")
             place = path
         _flush(temporary)
         _move(temporary, place)
@@ -122,14 +121,17 @@ def _write_zarr(ds: xr.Dataset, path: Path) -> None:
     ds.to_zarr(path, mode="w", consolidated=False, zarr_format=3, encoding=encoding)
 
 
-def _write_netcdf(ds: xr.Dataset, path: Path, group: str | None) -> None:
+def _write_netcdf(ds: xr.Dataset, path: Path, group: str | None, store: bytes = b"") -> None:
+    """One file, put together in memory: HDF5 writing to a full disk fails once more, noisily, as it closes."""
+    buffer = io.BytesIO(store)
     if group:
         import h5py
 
-        with h5py.File(path, "a") as file:
+        with h5py.File(buffer, "a") as file:
             file.pop(group, None)
     encoding = {name: {"zlib": True, "complevel": 4} for name in ds.data_vars if ds[name].size > 1}
-    ds.to_netcdf(path, engine="h5netcdf", group=group, mode="a" if group else "w", encoding=encoding)
+    ds.to_netcdf(buffer, engine="h5netcdf", group=group, mode="a" if group else "w", encoding=encoding)
+    path.write_bytes(buffer.getbuffer())
 
 
 def _chunks(variable: xr.Variable) -> tuple[int, ...]:

@@ -299,7 +299,7 @@ class Writer:
 
     def _restore(self) -> None:
         try:
-            with np.load(self.partial) as stored:
+            with open(self.partial, "rb") as file, np.load(file) as stored:
                 rows = {name: list(stored[name]) for name in stored.files if name != "_fields"}
                 design = stored["_fields"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from quanta import frequencies
 from quanta._errors import InputError
 from quanta.frequencies import Empirical, Uniform, Zipf
