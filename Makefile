@@ -39,9 +39,9 @@ endif
 # One thread each, so that two of them share two cores.
 demo-transformer demo-tabular demo-kernel: export OMP_NUM_THREADS := 1
 demo-transformer: $(INSTALLED)
-	$(BIN)/python -m quanta.train --out runs/demo-transformer
+	$(BIN)/python -m quanta.train --out runs/demo-transformer --resume
 demo-tabular demo-kernel: demo-%: $(INSTALLED)
-	$(BIN)/python -m quanta.train --model $* --out runs/demo-$* --quiet
+	$(BIN)/python -m quanta.train --model $* --out runs/demo-$* --resume --quiet
 
 # ---------------------------------------------------------------------------------------------- the tests
 
@@ -78,4 +78,4 @@ endef
 	$(call install,.venv-base,$*)
 
 clean:
-	rm -rf .venv .venv-base .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-base .mypy_cache .ruff_cache .pytest_cache .hypothesis runs/demo-*

@@ -105,16 +105,19 @@ def parse(command: str, options: type, families: Families, argv: Sequence[str] |
     table = _read_config(config) if config is not None else {}
     choices: dict[str, str] = {}
     for name, (members, default) in families.items():
+        in_file = str(table.pop(name, default))
         picked, arguments = _take(arguments, f"--{name}")
-        choices[name] = _choose(name, picked or str(table.pop(name, default)), members)
+        choices[name] = _choose(name, picked or in_file, members)
     classes = [options, *(families[name][0][member] for name, member in choices.items())]
     hints = {name: hint for cls in classes for name, hint in _hints(cls).items()}
     for key in table:
         if key.replace("-", "_") not in hints:
             raise InputError(f"--config {config}: {_unknown_flag('--' + key, options, families, choices)}")
+        if isinstance(table[key], dict):
+            raise InputError(f"--config {config}: {key} is a table; expected a value.")
     wants_config = "--print-config" in arguments
     arguments = _config_flags(table, hints) + [a for a in arguments if a != "--print-config"]
-    parsed, unknown = _parse_flags(command, options, families, choices, _plain_integers(arguments, hints))
+    parsed, unknown = _parse_flags(command, options, families, choices, _normalise(arguments, hints))
     if unknown:
         raise InputError(_unknown_flag(unknown[0], options, families, choices))
     result = Parsed(parsed.options, {name: getattr(parsed, f"{name}_part") for name in families}, choices)
@@ -244,19 +247,22 @@ def _toml(value: Any) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
-def _plain_integers(argv: list[str], hints: Mapping[str, Any]) -> list[str]:
-    """For flags of whole numbers: ``1e9`` and ``1_000`` as the integers that people mean by them."""
-    plain = []
-    whole = False
+def _normalise(argv: list[str], hints: Mapping[str, Any]) -> list[str]:
+    """``1e9`` as the integer that people mean by it, and ``--flag=x`` in two where the parser wants a repeated flag so."""
+    import tyro
+
+    plain: list[str] = []
+    hint = None
     for token in argv:
-        head, equals, value = token.partition("=") if token.startswith("--") else ("", "", token)
-        if head:
-            hint = hints.get(head[2:].replace("-", "_"))
-            whole = hint is int or int in typing.get_args(hint)
+        flag, equals, value = token.partition("=") if token.startswith("--") else ("", "", token)
+        if flag:
+            hint = hints.get(flag[2:].replace("-", "_"))
+        whole = hint is int or int in typing.get_args(hint)
         if whole and re.fullmatch(r"-?\d+(\.\d+)?[eE]\+?\d{1,2}", value):
             number = decimal.Decimal(value)
             value = str(int(number)) if number == int(number) else value
-        plain.append(f"{head}{equals}{value}")
+        repeated = tyro.conf.UseAppendAction in getattr(hint, "__metadata__", ())
+        plain += [flag, value] if equals and repeated else [f"{flag}{equals}{value}"]
     return plain
 
 

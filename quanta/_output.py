@@ -64,7 +64,8 @@ class Output:
                 f"--out {self.path} holds a run with other settings; choose another name, or add --overwrite."
             )
         elif not self.finished():
-            if any(self.path.glob("*checkpoint*")) and not resume:
+            checkpoints = [p for p in self.path.glob("*checkpoint*") if not p.name.startswith(".")]
+            if checkpoints and not resume:
                 raise InputError(
                     f"--out {self.path} holds an unfinished run; add --resume to go on with it, or --overwrite."
                 )
