@@ -271,20 +271,8 @@ def test_a_file_with_a_fault_is_refused_in_one_line(tmp_path, text, named, capsy
     [
         (),
         ("--learner", "fast", "--patience", "9", "--no-detect", "--steps", "1e6"),
-        (
-            "--rate",
-            "1e-5",
-            "--widths",
-            "5",
-            "--control",
-            "a",
-            "--control",
-            "-b",
-            "--name",
-            'a "b" \\ é\n',
-            "--seed",
-            "3",
-        ),
+        ("--rate", "1e-5", "--widths", "5", "--control", "a", "--control=b c", "--seed", "3"),
+        ("--name", 'a "b" \\ é\n'),
         ("--rate", "inf", "--widths", "--name=--x"),
     ],
 )
