@@ -18,11 +18,14 @@ def save(path: Path, settings: Mapping[str, str], rows: Mapping[str, list[Any]],
 
     stacked = {name: torch.from_numpy(np.stack(values)) for name, values in rows.items()}
     temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
-        torch.save({"format": _FORMAT, "settings": dict(settings), "rows": stacked, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            torch.save({"format": _FORMAT, "settings": dict(settings), "rows": stacked, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path, settings: Mapping[str, str], device: str = "cpu") -> dict[str, Any]:

@@ -23,7 +23,7 @@ from quanta import _checkpoint, _cli
 from quanta._errors import InputError
 from quanta.frequencies import AbstractFrequencies, Zipf
 from quanta.models import MODELS, AbstractModel, AbstractRun
-from quanta.models.base import Diverged, Setting, require_torch
+from quanta.models.base import OPTIMIZERS, Diverged, Setting, require_torch
 from quanta.tasks import TASKS, AbstractTask
 from quanta.tasks.base import check_whole
 from quanta.tasks.stream import Stream
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from quanta._output import Output
 
 _LEARNED = 0.25  # of chance
-_UNFINISHED = 0.5  # of chance: a control whose mean loss ends above it has not shown how it learns
+_UNFINISHED = 0.5  # of the subtasks: a control that has learned fewer has not shown how it learns
 _UNSTABLE = 1.01  # of the loss at step 0: where a control's mean loss exceeds it, it is no control
+_MAX_CHECKPOINTS = 10_000
 _SAVE_EVERY = 3.0  # seconds
 
 
@@ -165,16 +166,19 @@ def _plan(
     torch = require_torch()
     check_whole("steps", steps, 1)
     check_whole("n_checkpoints", n_checkpoints, 3)
+    if n_checkpoints > _MAX_CHECKPOINTS:
+        raise InputError(f"n_checkpoints is {n_checkpoints}; expected at most {_MAX_CHECKPOINTS}.")
     if device not in ("cpu", "cuda"):
         raise InputError(f"device {device!r} is unknown; expected cpu or cuda.")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device is 'cuda', but PyTorch sees no CUDA device here; use cpu.")
-    rate = model.default_rate(optimizer) if learning_rate is None and optimizer in ("sgd", "adam") else learning_rate
-    setting = Setting(optimizer=optimizer, learning_rate=rate or math.nan, device=device)
+    if learning_rate is None:
+        learning_rate = model.default_rate(optimizer) if optimizer in OPTIMIZERS else math.nan
+    setting = Setting(optimizer=optimizer, learning_rate=learning_rate, device=device)
     stream = Stream(frequencies=frequencies, task=task, batch_size=batch_size, seed=seed)
     model.check(stream, setting)
     words = {
-        "frequencies": frequencies, "task": task, "model": model, "optimizer": optimizer, "learning_rate": rate,
+        "frequencies": frequencies, "task": task, "model": model, "optimizer": optimizer, "learning_rate": learning_rate,
         "batch_size": batch_size, "steps": steps, "n_checkpoints": n_checkpoints, "seed": seed, "device": device,
     }  # fmt: skip
     settings = {name: str(value) for name, value in words.items()}
@@ -232,7 +236,7 @@ def _status(plan: Plan, rows: dict[str, list[Any]]) -> str:
         return ""
     if _mean(plan, rows, -1) > _UNSTABLE * _mean(plan, rows, 0):
         return "unstable"
-    return "unfinished" if _mean(plan, rows, -1) > _UNFINISHED * plan.chance else "ok"
+    return "ok" if learned(rows, plan.chance) >= _UNFINISHED * plan.stream.n_subtasks else "unfinished"
 
 
 def _record(plan: Plan, rows: dict[str, list[Any]], seconds: list[float]) -> "xr.Dataset":
@@ -240,7 +244,7 @@ def _record(plan: Plan, rows: dict[str, list[Any]], seconds: list[float]) -> "xr
 
     stream, setting = plan.stream, plan.setting
     step = np.array(rows["step"], dtype=np.int64)
-    curves = {name: np.stack(values, axis=-1) for name, values in rows.items() if name != "step"}
+    curves: dict[str, Any] = {name: np.stack(values, axis=-1) for name, values in rows.items() if name != "step"}
     return record.new(
         curves.pop("loss"), step=step, frequency=stream.probability, source="trained", optimizer=setting.optimizer,
         n_classes=stream.task.n_classes, chance_loss=plan.chance, **curves,
@@ -365,9 +369,9 @@ def _report(path: Path, summary: dict[str, Any], parsed: _cli.Parsed, plan: Plan
 
 def _control_command(kind: str, path: Path, parsed: _cli.Parsed, plan: Plan) -> list[str]:
     """The command that trains a control of this run, if that can be done."""
-    member = MODELS[kind]
+    member: Any = MODELS[kind]
     network = parsed.parts["model"]
-    shared = {f.name for f in dataclasses.fields(member)}  # type: ignore[arg-type]
+    shared = {f.name for f in dataclasses.fields(member)}
     control = member(**{name: getattr(network, name) for name in shared})
     flow = kind == "kernel"
     member.check(

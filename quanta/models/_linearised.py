@@ -1,5 +1,6 @@
 """The linearised network in function space: its kernel, and the flow of its logits."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,16 @@ def _add_gram(kernel: Tensor, module: nn.Module, inputs: Tensor, gradient: Tenso
                 kernel[rows].view_as(product).add_(product.mul_(shared[:, None, :, None]))
 
 
+def symmetric_product(matrix: Tensor) -> Callable[[Tensor], Tensor]:
+    """v ↦ ``matrix @ v`` for a symmetric matrix; on a CPU from one triangle, since memory sets the pace."""
+    if matrix.device.type != "cpu":
+        return matrix.mv
+    from scipy.linalg.blas import dsymv
+
+    columns = matrix.numpy().T  # the order that BLAS reads, without a copy
+    return lambda v: torch.from_numpy(dsymv(1.0, columns, v.numpy()))
+
+
 class Flow(AbstractRun):
     """Gradient flow of the linearised network, in time learning rate × step."""
 
@@ -99,7 +110,8 @@ class Flow(AbstractRun):
         tokens = torch.from_numpy(self.batch.tokens).to(device)
         self.targets = torch.from_numpy(self.batch.targets).to(device)
         self.basis = contrasts(task.n_classes).to(device)
-        logits, self.kernel = tangent_kernel(network.double().to(device), tokens, self.basis)
+        logits, kernel = tangent_kernel(network.double().to(device), tokens, self.basis)
+        self.product = symmetric_product(kernel)
         share = stream.probability / task.n_inputs
         weight = torch.from_numpy(share[self.batch.subtask]).to(device)[:, None] * torch.from_numpy(
             self.batch.mask / self.batch.mask.sum(axis=1, keepdims=True)
@@ -134,7 +146,7 @@ class Flow(AbstractRun):
 
     def _pull(self, residual: Tensor) -> Tensor:
         """−K applied to weighted residuals of the probabilities, (n, n_readout, n_classes)."""
-        return -(self.kernel @ ((self.weight * residual) @ self.basis).flatten())
+        return -self.product(((self.weight * residual) @ self.basis).flatten())
 
     def _rate(self, y: Tensor) -> Tensor:
         return self._pull(self._logits(y).softmax(-1) - self.right)

@@ -14,11 +14,11 @@ class Copying(AbstractTask):
     r"""Subtask k asks for the symbol at position :math:`\pi_k` of a random string, π_k all different.
 
     The sequence is [string, task token]. The controls ``tabular`` and ``kernel`` need every input listed:
-    give them a small string, such as ``length=6, vocabulary=3``.
+    give them a small string, such as ``string=7, vocabulary=2``.
 
     Examples
     --------
-    >>> task = Copying(length=2, vocabulary=3)
+    >>> task = Copying(string=2, vocabulary=3)
     >>> task.exhaustive(np.array([[1]]), np.array([0])).targets[:, 0].tolist()
     [0, 1, 2, 0, 1, 2, 0, 1, 2]
     """

@@ -6,6 +6,7 @@ from typing import final
 
 import numpy as np
 
+from quanta._errors import InputError
 from quanta.tasks.base import AbstractTask, Batch, Strings, assemble, check_whole
 
 
@@ -39,6 +40,8 @@ class ModularArithmetic(AbstractTask):
 
     def __post_init__(self) -> None:
         check_whole("modulus", self.modulus, 2)
+        if self.modulus > 10_000:
+            raise InputError(f"modulus is {self.modulus}; expected at most 10000.")
 
     @property
     def n_classes(self) -> int:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from quanta._errors import InputError
 from quanta.frequencies import AbstractFrequencies
 from quanta.tasks.base import MAX_EXHAUSTIVE, N_EVALUATED, AbstractTask, Batch, check_whole
 
+_MAX_BYTES = 4 * 2**30
 _RULES, _EVALUATION, _BATCHES = range(3)  # what a generator is for, second part of its key
 
 
@@ -29,7 +31,13 @@ class Stream:
 
     def __post_init__(self) -> None:
         check_whole("batch_size", self.batch_size, 1)
-        self.task.check_count(self.frequencies.size)
+        self.task.check_count(self.n_subtasks)
+        needed = self.n_subtasks * self.n_evaluated * (self.task.length + 4) * 8
+        if needed > _MAX_BYTES:
+            raise InputError(
+                f"{self.n_subtasks} subtasks need {needed / 2**30:.3g} GiB for their evaluation set alone; at most "
+                f"{_MAX_BYTES / 2**30:.0f} GiB are allowed. Use fewer subtasks."
+            )
         object.__setattr__(self, "rules", self.task.draw(self.frequencies.size, self._rng(_RULES)))
         object.__setattr__(self, "probability", self.frequencies.probabilities())
 
@@ -37,6 +45,11 @@ class Stream:
     def n_subtasks(self) -> int:
         """Number of subtasks."""
         return self.frequencies.size
+
+    @property
+    def n_evaluated(self) -> int:
+        """Inputs of each subtask in the evaluation set."""
+        return self.task.n_inputs if self.task.n_inputs <= MAX_EXHAUSTIVE else N_EVALUATED
 
     @property
     def data_id(self) -> str:
@@ -54,15 +67,13 @@ class Stream:
     def evaluation(self) -> Iterator[Batch]:
         """The fixed evaluation set, in pieces of whole subtasks: every input where they are few, else a sample."""
         rng = self._rng(_EVALUATION)
-        exhaustive = self.task.n_inputs <= MAX_EXHAUSTIVE
-        each = self.task.n_inputs if exhaustive else N_EVALUATED
-        piece = max(1, 8192 // each)
+        piece = max(1, 8192 // self.n_evaluated)
         for first in range(0, self.n_subtasks, piece):
             subtask = np.arange(first, min(first + piece, self.n_subtasks))
-            if exhaustive:
+            if self.n_evaluated == self.task.n_inputs:
                 yield self.task.exhaustive(self.rules, subtask)
             else:
-                yield self.task.batch(self.rules, np.repeat(subtask, each), rng)
+                yield self.task.batch(self.rules, np.repeat(subtask, self.n_evaluated), rng)
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *key])

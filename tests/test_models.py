@@ -1,0 +1,284 @@
+"""Models: the contract of the family, and the kernel control against brute force and an implicit integrator."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from quanta._errors import InputError
+from quanta.frequencies import Zipf
+from quanta.models import MODELS, Decoder, Kernel, Tabular
+from quanta.models.base import Diverged, Setting
+from quanta.tasks import Copying, ModularArithmetic
+from quanta.tasks.stream import Stream
+
+SMALL = {
+    "decoder": Decoder(width=16, heads=2),
+    "tabular": Tabular(),
+    "kernel": Kernel(width=16, heads=2),
+}
+models = pytest.mark.parametrize("model", SMALL.values(), ids=SMALL)
+
+
+def stream(n_subtasks=4, task=None, seed=0, batch_size=64):
+    task = task or ModularArithmetic(modulus=3)
+    return Stream(frequencies=Zipf(n_subtasks=n_subtasks, exponent=1.0), task=task, batch_size=batch_size, seed=seed)
+
+
+def setting(model, optimizer="sgd", rate=None):
+    return Setting(optimizer=optimizer, learning_rate=rate or model.default_rate(optimizer), device="cpu")
+
+
+def follow(run, steps):
+    rows = [run.measure()]
+    for step in steps:
+        while run.advance(step) < step:
+            pass
+        rows.append(run.measure())
+    return {name: np.stack([row[name] for row in rows], axis=-1) for name in rows[0]}
+
+
+# ------------------------------------------------------------------------------------------ without PyTorch
+
+
+def test_every_member_of_the_family_is_tried_here():
+    assert set(SMALL) == set(MODELS)
+
+
+@models
+def test_repr_evaluates_back_to_the_model(model):
+    assert eval(repr(model), {type(model).__name__: type(model)}) == model
+
+
+def test_the_parts_are_made_without_importing_torch_or_scipy():
+    code = "import sys; from quanta.models import MODELS; from quanta.tasks import TASKS; " + (
+        "[m() for m in (*MODELS.values(), *TASKS.values())]; print({'torch', 'scipy', 'xarray'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Decoder(width=10, heads=4), "width 10 is not a multiple of heads 4"),
+        (lambda: Kernel(width=10, heads=4), "width 10 is not a multiple of heads 4"),
+        (lambda: Decoder(depth=0), "depth is 0"),
+        (lambda: Setting(optimizer="muon", learning_rate=0.1, device="cpu"), "'muon' is unknown; expected one of sgd"),
+        (lambda: Setting(optimizer="sgd", learning_rate=0.0, device="cpu"), "learning_rate is 0.0"),
+        (lambda: Setting(optimizer="sgd", learning_rate=float("nan"), device="cpu"), "learning_rate is nan"),
+    ],
+)
+def test_fields_out_of_range_are_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_the_kernel_refuses_too_many_logits_and_says_what_memory_they_need():
+    # 40 subtasks × 11² inputs × 10 contrasts = 48,400 unknowns; 8 bytes × 48,400² = 17.5 GiB; 9 × 1210 < 12,000
+    with pytest.raises(InputError, match=r"48400 unknowns .* 17\.5 GiB; .* Use at most 9 subtasks"):
+        Kernel().check(stream(n_subtasks=40, task=ModularArithmetic(modulus=11)), setting(Kernel()))
+
+
+def test_the_kernel_refuses_an_optimizer_that_is_no_gradient_flow():
+    with pytest.raises(InputError, match="gradient flow, but optimizer is 'adam'"):
+        Kernel().check(stream(), setting(Kernel(), "adam"))
+
+
+@pytest.mark.parametrize("control", [Tabular(), Kernel()], ids=["tabular", "kernel"])
+def test_controls_refuse_a_task_whose_inputs_cannot_be_listed(control):
+    with pytest.raises(InputError, match="needs all of them listed"):
+        control.check(stream(task=Copying()), setting(control))
+
+
+# --------------------------------------------------------------------------------------------- with PyTorch
+
+
+@models
+def test_a_run_starts_at_the_same_place_and_learns_the_most_frequent_subtask(model):
+    pytest.importorskip("torch")
+    steps = 4000 if isinstance(model, Kernel) else 400  # linear learning takes longer
+    runs = [follow(model.start(stream(), setting(model)), [steps]) for _ in range(2)]
+    for name, values in runs[0].items():
+        assert values.shape == (4, 2)
+        np.testing.assert_array_equal(values, runs[1][name])
+    assert runs[0]["loss"][0, -1] < 0.25 * np.log(3)
+    assert np.all((runs[0]["probability"] >= 0) & (runs[0]["probability"] <= 1))
+    np.testing.assert_allclose(runs[0]["exposures"][:, -1].sum(), steps * 64)
+
+
+@models
+def test_a_restored_run_goes_on_to_the_last_bit(model):
+    pytest.importorskip("torch")
+    whole = model.start(stream(), setting(model))
+    expected = follow(whole, [30, 90])
+    first, second = (model.start(stream(), setting(model)) for _ in range(2))
+    follow(first, [30])
+    second.restore(first.state())
+    for name, values in follow(second, [90]).items():
+        np.testing.assert_array_equal(values, expected[name][:, 1:])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step():
+    pytest.importorskip("torch")
+    run = SMALL["decoder"].start(stream(), setting(SMALL["decoder"], rate=1e38))
+    with pytest.raises(Diverged, match=r"not finite at step 1; .* Lower the learning rate \(it is 1e\+38\)"):
+        follow(run, [100])
+
+
+def test_the_table_is_softmax_regression():
+    """One entry, exact: under full frequency, each logit follows −rate · (softmax − onehot) · its share of hits."""
+    torch = pytest.importorskip("torch")
+    one = stream(n_subtasks=1, batch_size=8)
+    run = Tabular().start(one, setting(Tabular(), rate=2.0))
+    table = np.zeros((9, 3))
+    for step in range(5):
+        run.advance(step + 1)
+        batch = one.batch(step)
+        probability = np.exp(table) / np.exp(table).sum(axis=1, keepdims=True)
+        pull = np.zeros_like(table)
+        for number, target in zip(batch.number, batch.targets[:, 0], strict=True):
+            pull[number] += probability[number] - np.eye(3)[target]
+        table -= 2.0 * pull / 8
+    np.testing.assert_allclose(run.module.logits.detach()[:, 0], torch.tensor(table), atol=1e-5)
+
+
+def test_equal_examples_computed_once_give_the_gradient_of_all(monkeypatch):
+    """The same batches without their numbers take the plain path."""
+    pytest.importorskip("torch")
+    model = Decoder(width=16, heads=2)
+    merged = model.start(stream(), setting(model))
+    plain = model.start(stream(), setting(model))
+    monkeypatch.setattr(plain, "_rows", lambda batch: None)
+    a, b = follow(merged, [20]), follow(plain, [20])
+    np.testing.assert_allclose(a["loss"], b["loss"], atol=2e-5)  # float32, 20 steps
+
+
+def test_the_last_layer_may_be_evaluated_at_the_readout_alone():
+    torch = pytest.importorskip("torch")
+    from quanta.models._network import build
+
+    run = stream()
+    network = build(16, 2, 2, run)
+    tokens = torch.from_numpy(run.batch(0).tokens)
+    at_readout = network(tokens)
+    everywhere = network.read_at(range(3))(tokens)
+    torch.testing.assert_close(at_readout[:, 0], everywhere[:, 2])
+
+
+def test_earlier_positions_do_not_see_later_tokens():
+    torch = pytest.importorskip("torch")
+    from quanta.models._network import build
+
+    run = stream()
+    network = build(16, 2, 2, run).read_at(range(3))
+    tokens = torch.tensor([[0, 1, 3], [0, 2, 4]])
+    logits = network(tokens)
+    torch.testing.assert_close(logits[0, 0], logits[1, 0])
+    assert not torch.allclose(logits[0, 1], logits[1, 1])
+
+
+def tiny_network(task, depth=1):
+    """A network of 8 dims with nothing at its special initial value, in float64."""
+    import torch
+
+    from quanta.models._network import build
+
+    run = stream(n_subtasks=3, task=task)
+    network = build(8, depth, 2, run).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)).double()
+    return network, torch.from_numpy(task.exhaustive(run.rules, np.arange(3)).tokens)
+
+
+@pytest.mark.parametrize(
+    ("task", "depth"), [(ModularArithmetic(modulus=3), 1), (Copying(string=3, vocabulary=2), 2)], ids=["mod", "copy"]
+)
+def test_the_tangent_kernel_is_the_gram_matrix_of_the_jacobian(task, depth):
+    torch = pytest.importorskip("torch")
+    from quanta.models._linearised import contrasts, tangent_kernel
+
+    network, tokens = tiny_network(task, depth)
+    basis = contrasts(task.n_classes)
+    logits, kernel = tangent_kernel(network, tokens, basis)
+    rows = []
+    for logit in (network(tokens) @ basis).flatten():
+        gradient = torch.autograd.grad(logit, list(network.parameters()), retain_graph=True)
+        rows.append(torch.cat([g.flatten() for g in gradient]))
+    jacobian = torch.stack(rows)
+    torch.testing.assert_close(kernel, jacobian @ jacobian.T)
+    torch.testing.assert_close(logits, network(tokens) @ basis)
+
+
+def test_contrasts_keep_all_that_a_softmax_sees():
+    torch = pytest.importorskip("torch")
+    from quanta.models._linearised import contrasts
+
+    logits = torch.randn(10, 5, dtype=torch.float64)
+    basis = contrasts(5)
+    torch.testing.assert_close((logits @ basis @ basis.T).softmax(-1), logits.softmax(-1))
+    torch.testing.assert_close(basis.T @ basis, torch.eye(4, dtype=torch.float64))
+
+
+def test_the_kernel_flow_agrees_with_an_implicit_integrator_of_all_logits():
+    """Against scipy's Radau, with the analytic Jacobian, on every logit and an explicit Jacobian product."""
+    torch = pytest.importorskip("torch")
+    from scipy.integrate import solve_ivp
+
+    from quanta.models._linearised import tangent_kernel
+    from quanta.models._network import build
+
+    run, steps, rate = stream(), [1, 10, 100, 1000, 10_000], 0.5
+    model = SMALL["kernel"]
+    measured = follow(model.start(run, setting(model, rate=rate)), steps)
+
+    batch = run.task.exhaustive(run.rules, np.arange(4))
+    network = build(16, 1, 2, run).double()
+    logits, kernel = tangent_kernel(network, torch.from_numpy(batch.tokens), torch.eye(3, dtype=torch.float64))
+    kernel, weight = kernel.numpy(), run.probability.repeat(9)[:, None] / 9
+    right = np.eye(3)[batch.targets[:, 0]]
+
+    def softmax(f):
+        e = np.exp(f.reshape(-1, 3) - f.reshape(-1, 3).max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    def jacobian(_, f):
+        p = softmax(f)
+        blocks = weight[:, :, None] * (p[:, :, None] * np.eye(3) - p[:, :, None] * p[:, None, :])
+        return -np.einsum("inc,ncd->ind", kernel.reshape(-1, len(p), 3), blocks).reshape(kernel.shape)
+
+    solved = solve_ivp(
+        lambda _, f: -kernel @ (weight * (softmax(f) - right)).ravel(), (0, rate * steps[-1]), logits.numpy().ravel(),
+        method="Radau", jac=jacobian, t_eval=[0, *(rate * s for s in steps)], rtol=1e-7, atol=1e-9,
+    )  # fmt: skip
+    for i, f in enumerate(solved.y.T):
+        losses = -np.log((softmax(f) * right).sum(axis=1)).reshape(4, 9).mean(axis=1)
+        np.testing.assert_allclose(measured["loss"][:, i], losses, atol=1e-4)
+    assert measured["loss"][0, -1] < 0.1 * measured["loss"][0, 0]  # it had something to integrate
+
+
+def test_the_network_in_small_steps_sets_out_along_the_kernel_flow():
+    """Same weights, same data law: over a short time they move together, far closer than they move."""
+    pytest.importorskip("torch")
+    run = stream(batch_size=4096)
+    network, kernel = (follow(m.start(run, setting(m, rate=0.003)), [40]) for m in (SMALL["decoder"], SMALL["kernel"]))
+    np.testing.assert_allclose(network["loss"][:, 0], kernel["loss"][:, 0], atol=1e-5)
+    moved = kernel["loss"][:, 1] - kernel["loss"][:, 0]
+    apart = network["loss"][:, 1] - kernel["loss"][:, 1]
+    assert np.abs(moved).max() > 0.005
+    assert np.abs(apart).max() < 0.2 * np.abs(moved).max()
+
+
+@pytest.mark.parametrize("stiffness", [1e4, 1e6])
+def test_chebyshev_steps_solve_a_stiff_linear_flow_in_few_products(stiffness):
+    torch = pytest.importorskip("torch")
+    from quanta.models._chebyshev import Chebyshev, Problem
+
+    rates = torch.logspace(0, np.log10(stiffness), 20, dtype=torch.float64)
+    start = torch.ones(20, dtype=torch.float64)
+    flow = Chebyshev(Problem(lambda y: -rates * y, lambda y, v: rates * v), start, tolerance=1e-5)
+    while flow.time < 1.0:
+        flow.advance(1.0)
+    torch.testing.assert_close(flow.y, torch.exp(-rates), atol=1e-4, rtol=0)
+    assert flow.n_products < 20 * np.sqrt(stiffness)  # without stabilisation, stability alone takes stiffness/2
