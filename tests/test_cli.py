@@ -1,8 +1,6 @@
 """Command lines: what parses, what is refused in one line, and where results go. On a toy command of toy parts."""
 
 import errno
-import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -16,7 +14,6 @@ import tyro
 import quanta
 from quanta import _cli
 from quanta._errors import InputError
-from quanta._output import Output
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,9 +77,6 @@ def status(*argv):
     return _cli.main("toy", lambda argv: parse(*argv) and 0, argv)
 
 
-# ------------------------------------------------------------------------------------------- what parses
-
-
 def test_the_fields_of_the_options_and_of_the_chosen_part_are_flags():
     parsed = parse("--n-subtasks", "5", "--learner", "fast", "--patience=9", "--no-detect", "--widths", "3", "4")
     assert parsed.options.n_subtasks == 5
@@ -137,8 +131,6 @@ def test_version_is_that_of_the_package(capsys):
     assert stop.value.code == 0
     assert capsys.readouterr().out == f"quanta {quanta.__version__}\n"
 
-
-# ------------------------------------------------------------------------------------------- what is refused
 
 REFUSED = {
     ("--n-subtask", "5"): "unknown flag --n-subtask. Did you mean --n-subtasks?",
@@ -227,9 +219,6 @@ def test_a_reader_that_leaves_is_no_error():
     assert job.wait() == 1
 
 
-# ------------------------------------------------------------------------------------------- configuration files
-
-
 def _config(tmp_path, text):
     path = tmp_path / "run.toml"
     path.write_text(text)
@@ -293,115 +282,6 @@ def test_the_hash_is_of_what_decides_the_result():
     different = [parse(*argv.split()).hash() for argv in ("--seed 1", "--rate 1", "--learner fast", "--no-detect", "")]
     assert len({*different}) == len(different)
 
-
-# ------------------------------------------------------------------------------------------- where results go
-
-
-def open_output(path, *argv, resume=False):
-    return _cli.output("toy", "what", parse("--out", str(path), *argv), resume=resume)
-
-
-def finish(out, **summary):
-    (out.path / "figure.png").touch()
-    out.finish({"seed": 0}, summary)
-
-
-def test_a_run_goes_to_a_directory_named_after_its_configuration(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    parsed = parse("--seed", "3")
-    assert _cli.output("toy", "what", parsed).path == Path("runs") / f"toy-what-{parsed.hash()}"
-
-
-def test_a_finished_run_is_found_again_with_its_summary(tmp_path):
-    out = open_output(tmp_path / "run")
-    assert not out.finished()
-    finish(out, verdict="smooth")
-    again = open_output(tmp_path / "run")
-    assert again.finished()
-    assert again.summary() == {"verdict": "smooth"}
-
-
-def test_the_mark_of_a_run_is_json_that_says_how_it_was_made(tmp_path):
-    finish(open_output(tmp_path / "run"), verdict="smooth")
-    mark = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert mark["configuration"] == {"seed": "0"}
-    assert mark["quanta_version"] == quanta.__version__
-
-
-@pytest.mark.parametrize("done", [True, False])
-def test_a_run_with_other_settings_is_refused(tmp_path, done):
-    out = open_output(tmp_path / "run")
-    if done:
-        finish(out)
-    for resume in (False, True):
-        with pytest.raises(InputError, match=r"other settings; choose another name, or add --overwrite\."):
-            open_output(tmp_path / "run", "--seed", "1", resume=resume)
-
-
-@pytest.mark.parametrize("argv", [(), ("--overwrite",)])
-def test_a_directory_that_is_no_run_is_never_touched(tmp_path, argv):
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
-    with pytest.raises(InputError, match="is not a quanta run"):
-        open_output(tmp_path / "thesis", *argv)
-    assert (tmp_path / "thesis" / "chapter.tex").read_text() == "mine"
-    assert os.listdir(tmp_path / "thesis") == ["chapter.tex"]
-
-
-def test_a_file_is_no_place_for_a_run(tmp_path, capsys):
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match="is a file"):
-        open_output(tmp_path / "file")
-    assert _cli.main("toy", lambda argv: open_output(tmp_path / "file" / "run") and 0) == 2
-    assert "Not a directory" in capsys.readouterr().err
-
-
-def test_overwriting_moves_the_old_run_aside(tmp_path):
-    for i in range(3):
-        finish(open_output(tmp_path / "run", "--overwrite"), i=i)
-    assert Output(tmp_path / "run", parse().hash()).summary() == {"i": 2}
-    assert json.loads((tmp_path / "run.old0" / "run.json").read_text())["summary"] == {"i": 0}
-    assert json.loads((tmp_path / "run.old1" / "run.json").read_text())["summary"] == {"i": 1}
-
-
-def test_a_run_that_was_killed_while_it_saved_starts_anew(tmp_path):
-    out = open_output(tmp_path / "run")
-    out.record.mkdir()
-    (tmp_path / "run" / ".record.99.tmp.zarr").mkdir()
-    again = open_output(tmp_path / "run")
-    assert not again.finished()
-    assert os.listdir(tmp_path / "run") == ["run.json"]
-
-
-def test_an_unfinished_run_with_a_checkpoint_is_gone_on_with_only_if_told(tmp_path):
-    out = open_output(tmp_path / "run")
-    (out.path / "checkpoint.pt").touch()
-    with pytest.raises(InputError, match="add --resume"):
-        open_output(tmp_path / "run")
-    assert not open_output(tmp_path / "run", resume=True).finished()
-    assert (out.path / "checkpoint.pt").exists()
-
-
-def test_a_mark_that_cannot_be_read_is_not_taken_for_a_run(tmp_path):
-    out = open_output(tmp_path / "run")
-    (out.path / "run.json").write_text('{"hash": "')
-    with pytest.raises(InputError, match="is not a quanta run"):
-        open_output(tmp_path / "run")
-
-
-def test_a_full_disk_is_said_before_anything_is_computed(tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 4096}))
-    with pytest.raises(InputError, match="full disk"):
-        open_output(tmp_path / "run")
-
-
-def test_a_read_only_place_is_said_before_anything_is_computed(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(InputError, match="read-only"):
-        open_output(tmp_path / "run")
-
-
-# ------------------------------------------------------------------------------------------- the real commands
 
 COMMANDS = [name for name in _cli.COMMANDS if find_spec(f"quanta.{name}")]
 
