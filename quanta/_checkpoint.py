@@ -12,15 +12,24 @@ from quanta._errors import InputError
 _FORMAT = "quanta-checkpoint/1"
 
 
-def save(path: Path, settings: Mapping[str, str], rows: Mapping[str, list[Any]], **state: Any) -> None:
+def save(path: Path, settings: Mapping[str, Any], rows: Mapping[str, list[Any]], **state: Any) -> None:
     """Write the file under another name, flush it to the disk, and rename it."""
     import torch
 
     stacked = {name: torch.from_numpy(np.stack(values)) for name, values in rows.items()}
     temporary = path.with_name(f".{path.name}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(temporary, "wb") as file:
-            torch.save({"format": _FORMAT, "settings": dict(settings), "rows": stacked, **state}, file)
+            torch.save(
+                {
+                    "format": _FORMAT,
+                    "settings": {name: str(value) for name, value in settings.items()},
+                    "rows": stacked,
+                    **state,
+                },
+                file,
+            )
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -28,7 +37,7 @@ def save(path: Path, settings: Mapping[str, str], rows: Mapping[str, list[Any]],
         temporary.unlink(missing_ok=True)
 
 
-def load(path: Path, settings: Mapping[str, str], device: str = "cpu") -> dict[str, Any]:
+def load(path: Path, settings: Mapping[str, Any], device: str = "cpu") -> dict[str, Any]:
     """Read the file back: ``rows`` as lists of arrays, and the state as it was given.
 
     Raises
@@ -48,8 +57,10 @@ def load(path: Path, settings: Mapping[str, str], device: str = "cpu") -> dict[s
         ) from error
     if not isinstance(found, dict) or found.get("format") != _FORMAT:
         raise InputError(f"{path} is not a {_FORMAT} file; delete it, or start anew with --overwrite.")
-    old, new = found["settings"], dict(settings)
-    differ = [f"{name} was {old.get(name)}, is {value}" for name, value in new.items() if old.get(name) != value]
+    old = found["settings"]
+    differ = [
+        f"{name} was {old.get(name)}, is {value}" for name, value in settings.items() if old.get(name) != str(value)
+    ]
     if differ:
         raise InputError(
             f"{path} is of a run with other settings: {'; '.join(differ)}. "

@@ -11,7 +11,6 @@ import dataclasses
 import json
 import logging
 import math
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from quanta import _checkpoint, _cli
+from quanta import _checkpoint, _cli, _train_report
 from quanta._errors import InputError
 from quanta.frequencies import AbstractFrequencies, Zipf
 from quanta.models import MODELS, AbstractModel, AbstractRun
@@ -39,6 +38,8 @@ _UNSTABLE = 1.01  # of the loss at step 0: where a control's mean loss exceeds i
 _MAX_CHECKPOINTS = 10_000
 _SAVE_EVERY = 3.0  # seconds
 
+Rows = dict[str, list[Any]]  # name → one entry for each measurement
+
 
 class Plan(NamedTuple):
     """Everything that decides a run, checked."""
@@ -47,7 +48,7 @@ class Plan(NamedTuple):
     model: AbstractModel
     setting: Setting
     grid: np.ndarray  # steps at which the subtasks are measured
-    settings: dict[str, str]  # the same in words: what a checkpoint must agree with
+    words: dict[str, Any]  # all of it by name: the record's provenance, and what a checkpoint must agree with
 
     @property
     def chance(self) -> float:
@@ -118,19 +119,7 @@ def train(
         frequencies, task, model, optimizer=optimizer, learning_rate=learning_rate, batch_size=batch_size, steps=steps,
         n_checkpoints=n_checkpoints, seed=seed, device=device,
     )  # fmt: skip
-    rows: dict[str, list[Any]] = {}
-    seconds = [0.0, 0.0]  # in all, of which evaluation
-    run = model.start(plan.stream, plan.setting)
-    if checkpoint is not None and resume and checkpoint.exists():
-        found = _checkpoint.load(checkpoint, plan.settings, device)
-        rows, seconds = found["rows"], found["seconds"]
-        run.restore(found["run"])
-    try:
-        _follow(plan, run, rows, seconds, checkpoint, progress)
-    except Diverged as error:
-        error.record = _record(plan, rows, seconds)
-        raise
-    return _record(plan, rows, seconds)
+    return _execute(plan, checkpoint, resume=resume, progress=progress)
 
 
 def log_spaced(steps: int, n: int) -> np.ndarray:
@@ -139,7 +128,7 @@ def log_spaced(steps: int, n: int) -> np.ndarray:
     Examples
     --------
     >>> log_spaced(100, 9).tolist()
-    [0, 1, 2, 3, 6, 13, 25, 50, 100]
+    [0, 1, 2, 4, 7, 14, 27, 52, 100]
     """
     if steps < n:
         return np.arange(steps + 1)
@@ -164,6 +153,7 @@ def _plan(
     device: str,
 ) -> Plan:
     torch = require_torch()
+    check_whole("seed", seed, 0)
     check_whole("steps", steps, 1)
     check_whole("n_checkpoints", n_checkpoints, 3)
     if n_checkpoints > _MAX_CHECKPOINTS:
@@ -181,12 +171,27 @@ def _plan(
         "frequencies": frequencies, "task": task, "model": model, "optimizer": optimizer, "learning_rate": learning_rate,
         "batch_size": batch_size, "steps": steps, "n_checkpoints": n_checkpoints, "seed": seed, "device": device,
     }  # fmt: skip
-    settings = {name: str(value) for name, value in words.items()}
-    return Plan(stream, model, setting, log_spaced(steps, n_checkpoints), settings)
+    return Plan(stream, model, setting, log_spaced(steps, n_checkpoints), words)
+
+
+def _execute(plan: Plan, checkpoint: Path | None, *, resume: bool, progress: bool) -> "xr.Dataset":
+    rows: Rows = {}
+    seconds = [0.0, 0.0]  # in all, of which evaluation
+    run = plan.model.start(plan.stream, plan.setting)
+    if checkpoint is not None and resume and checkpoint.exists():
+        found = _checkpoint.load(checkpoint, plan.words, plan.setting.device)
+        rows, seconds = found["rows"], found["seconds"]
+        run.restore(found["run"])
+    try:
+        _follow(plan, run, rows, seconds, checkpoint, progress)
+    except Diverged as error:
+        error.record = _record(plan, rows, seconds)
+        raise
+    return _record(plan, rows, seconds)
 
 
 def _follow(
-    plan: Plan, run: AbstractRun, rows: dict[str, list[Any]], seconds: list[float], checkpoint: Path | None, shown: bool
+    plan: Plan, run: AbstractRun, rows: Rows, seconds: list[float], checkpoint: Path | None, shown: bool
 ) -> None:
     """Take a run to its end, adding to ``rows`` at each step of the grid, and to ``seconds``."""
     from quanta._progress import Progress
@@ -198,6 +203,8 @@ def _follow(
     step = int(rows["step"][-1]) if rows else 0
     with Progress("quanta.train", int(plan.grid[-1]), step, shown=shown) as progress:
         for target in plan.grid[len(rows.get("step", [])) :]:
+            if rows and _unstable(plan, rows):
+                return
             measured = False
             while not measured:
                 step = run.advance(int(target)) if target else 0
@@ -207,13 +214,11 @@ def _follow(
                 progress.update(step, note)
                 seconds[0] = time.perf_counter() - began
                 if checkpoint is not None and time.monotonic() - saved > _SAVE_EVERY:
-                    _checkpoint.save(checkpoint, plan.settings, rows, seconds=list(seconds), run=run.state())
+                    _checkpoint.save(checkpoint, plan.words, rows, seconds=list(seconds), run=run.state())
                     saved = time.monotonic()
-            if plan.model.control_kind and _mean(plan, rows, -1) > _UNSTABLE * _mean(plan, rows, 0):
-                return
 
 
-def _measure(step: int, run: AbstractRun, rows: dict[str, list[Any]], seconds: list[float]) -> None:
+def _measure(step: int, run: AbstractRun, rows: Rows, seconds: list[float]) -> None:
     began = time.perf_counter()
     row = {"step": np.asarray(step), **run.measure()}
     for name, value in row.items():
@@ -221,25 +226,27 @@ def _measure(step: int, run: AbstractRun, rows: dict[str, list[Any]], seconds: l
     seconds[1] += time.perf_counter() - began
 
 
-def learned(rows: dict[str, list[Any]], chance: float) -> int:
+def learned(rows: Rows, chance: float) -> int:
     """How many subtasks are learned by the last measurement: loss below a quarter of chance."""
     return int(np.sum(rows["loss"][-1] < _LEARNED * chance)) if rows else 0
 
 
-def _mean(plan: Plan, rows: dict[str, list[Any]], i: int) -> float:
-    return float(rows["loss"][i] @ plan.stream.probability)
+def _unstable(plan: Plan, rows: Rows) -> bool:
+    """Whether a control's mean loss has risen above its start."""
+    first, last = (float(rows["loss"][i] @ plan.stream.probability) for i in (0, -1))
+    return bool(plan.model.control_kind) and last > _UNSTABLE * first
 
 
-def _status(plan: Plan, rows: dict[str, list[Any]]) -> str:
+def _status(plan: Plan, rows: Rows) -> str:
     """Whether a control can calibrate anything; "" for the network itself."""
     if not plan.model.control_kind:
         return ""
-    if _mean(plan, rows, -1) > _UNSTABLE * _mean(plan, rows, 0):
+    if _unstable(plan, rows):
         return "unstable"
     return "ok" if learned(rows, plan.chance) >= _UNFINISHED * plan.stream.n_subtasks else "unfinished"
 
 
-def _record(plan: Plan, rows: dict[str, list[Any]], seconds: list[float]) -> "xr.Dataset":
+def _record(plan: Plan, rows: Rows, seconds: list[float]) -> "xr.Dataset":
     from quanta import record
 
     stream, setting = plan.stream, plan.setting
@@ -251,16 +258,13 @@ def _record(plan: Plan, rows: dict[str, list[Any]], seconds: list[float]) -> "xr
         examples=step * stream.batch_size, learning_rate=np.full(len(step), setting.learning_rate),
         learning_rate_sum=step * setting.learning_rate, seed=stream.seed,
         dynamics="expected" if plan.model.control_kind == "kernel" else "sampled",
-        config=json.dumps(plan.settings), control_kind=plan.model.control_kind,
+        config=record.config_json(**plan.words), control_kind=plan.model.control_kind,
         attrs={
             "control_status": _status(plan, rows), "data_id": stream.data_id, "network": plan.model.network,
             "time_law": f"{setting.optimizer}: {setting.learning_rate:g} x step",
             "train_seconds": seconds[0], "evaluation_seconds": seconds[1],
         },
     )  # fmt: skip
-
-
-# ---------------------------------------------------------------------------------------------- the command
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -305,28 +309,33 @@ def run(argv: Sequence[str] | None = None) -> int:
                                                      "n_checkpoints", "seed", "device")}  # fmt: skip
     plan = _plan(frequencies, task, model, **how)
     if options.resume and options.out and (options.out / "train.checkpoint").exists():
-        _checkpoint.load(options.out / "train.checkpoint", plan.settings)
+        _checkpoint.load(options.out / "train.checkpoint", plan.words)
     from quanta._output import output
 
     what = f"{parsed.choices['model']}-{parsed.choices['task']}"
     out = output("train", what, parsed, resume=options.resume)
     if not out.finished():
-        _train_into(out, parsed, plan, dict(frequencies=frequencies, task=task, model=model, **how))
+        _train_into(out, parsed, plan)
     elif not options.json:
         print(f"this very run is finished already: {out.path}")
     summary = out.summary()
-    print(json.dumps(summary) if options.json else _report(out.path, summary, parsed, plan))
+    print(json.dumps(summary) if options.json else _train_report.report(out.path, summary, parsed, plan))
     return 0
 
 
-def _train_into(out: "Output", parsed: _cli.Parsed, plan: Plan, arguments: dict[str, Any]) -> None:
+def _train_into(out: "Output", parsed: _cli.Parsed, plan: Plan) -> None:
     """Train; write the record and mark the run as finished; then drop the checkpoint."""
     from quanta import record
 
     checkpoint = out.path / "train.checkpoint"
     options = parsed.options
+    if options.resume and not checkpoint.exists():
+        logging.getLogger("quanta.train").info("no unfinished run at %s; starting at step 0", out.path)
     try:
-        ds = train(**arguments, checkpoint=checkpoint, resume=options.resume, progress=not options.quiet)
+        ds = _execute(plan, checkpoint, resume=options.resume, progress=not options.quiet)
+    except KeyboardInterrupt:
+        logging.getLogger("quanta.train").info("stopped; the same command with --resume goes on from %s", checkpoint)
+        raise
     except Diverged as error:
         record.save(error.record, out.record, overwrite=True)
         raise InputError(f"{error} The record up to step {int(error.record.step[-1])} is {out.record}.") from None
@@ -344,53 +353,6 @@ def _train_into(out: "Output", parsed: _cli.Parsed, plan: Plan, arguments: dict[
     }
     out.finish(parsed.configuration(), summary)
     checkpoint.unlink(missing_ok=True)
-
-
-def _report(path: Path, summary: dict[str, Any], parsed: _cli.Parsed, plan: Plan) -> str:
-    lines = [
-        f"learned {summary['learned']} of {summary['n_subtasks']} subtasks (loss under a quarter of chance); "
-        f"mean loss {summary['mean_loss']:.3f} nats, chance {summary['chance_loss']:.3f}",
-        f"{summary['seconds']:.1f} s, of which evaluation {summary['evaluation_share']:.0%}",
-        f"record: {summary['record']}",
-    ]
-    if summary["control_kind"]:
-        return "\n".join([f"{summary['control_kind']} control: {summary['control_status']}", *lines])
-    controls = []
-    lines.append("next, its controls, and the test of composition:")
-    for kind in ("kernel", "tabular"):
-        try:
-            lines.append("  " + shlex.join(_control_command(kind, path, parsed, plan)))
-            controls.append(f"{path}-{kind}")
-        except InputError as error:
-            lines.append(f"  (no {kind} control: {error})")
-    test = ["python", "-m", "quanta.composition", str(path), *(["--control", *controls] if controls else [])]
-    return "\n".join([*lines, "  " + shlex.join(test)])
-
-
-def _control_command(kind: str, path: Path, parsed: _cli.Parsed, plan: Plan) -> list[str]:
-    """The command that trains a control of this run, if that can be done."""
-    member: Any = MODELS[kind]
-    network = parsed.parts["model"]
-    shared = {f.name for f in dataclasses.fields(member)}
-    control = member(**{name: getattr(network, name) for name in shared})
-    flow = kind == "kernel"
-    member.check(
-        control, plan.stream, dataclasses.replace(plan.setting, optimizer="sgd" if flow else plan.setting.optimizer)
-    )
-    drop = {"out", "overwrite", "resume", "quiet", "json", "threads"}
-    if kind == "tabular" or plan.setting.optimizer != "sgd":
-        drop.add("learning_rate")
-    if flow:
-        drop.add("optimizer")
-    words = ["python", "-m", "quanta.train", "--model", kind]
-    if parsed.choices["task"] != "modular_arithmetic":
-        words += ["--task", parsed.choices["task"]]
-    for source in (parsed.options, parsed.parts["task"], control):
-        for f in dataclasses.fields(source):
-            value = getattr(source, f.name)
-            if f.name not in drop and value != f.default:
-                words += ["--" + f.name.replace("_", "-"), str(value)]
-    return [*words, "--out", f"{path}-{kind}"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

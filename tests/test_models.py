@@ -39,9 +39,6 @@ def follow(run, steps):
     return {name: np.stack([row[name] for row in rows], axis=-1) for name in rows[0]}
 
 
-# ------------------------------------------------------------------------------------------ without PyTorch
-
-
 def test_every_member_of_the_family_is_tried_here():
     assert set(SMALL) == set(MODELS)
 
@@ -89,9 +86,6 @@ def test_the_kernel_refuses_an_optimizer_that_is_no_gradient_flow():
 def test_controls_refuse_a_task_whose_inputs_cannot_be_listed(control):
     with pytest.raises(InputError, match="needs all of them listed"):
         control.check(stream(task=Copying()), setting(control))
-
-
-# --------------------------------------------------------------------------------------------- with PyTorch
 
 
 @models

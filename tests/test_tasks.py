@@ -117,9 +117,6 @@ def test_too_many_inputs_to_list_are_refused_and_not_numbered():
     assert task.batch(rules, np.arange(3), np.random.default_rng(0)).number is None
 
 
-# ------------------------------------------------------------------------------------------------- the stream
-
-
 def stream(task=SMALL["modular_arithmetic"], seed=0, batch_size=64, n_subtasks=6):
     return Stream(frequencies=Zipf(n_subtasks=n_subtasks, exponent=1.0), task=task, batch_size=batch_size, seed=seed)
 

@@ -1,0 +1,61 @@
+"""What a training run says at its end: its figures, and the commands that come next."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quanta import _cli
+from quanta._errors import InputError
+from quanta.models import MODELS
+
+if TYPE_CHECKING:
+    from quanta.train import Plan
+
+
+def report(path: Path, summary: dict[str, Any], parsed: _cli.Parsed, plan: "Plan") -> str:
+    """Lines for a person; after a network's run they name the commands of its controls and of the test."""
+    lines = [
+        f"learned {summary['learned']} of {summary['n_subtasks']} subtasks (loss under a quarter of chance); "
+        f"mean loss {summary['mean_loss']:.3f} nats, chance {summary['chance_loss']:.3f}",
+        f"{summary['seconds']:.1f} s, of which evaluation {summary['evaluation_share']:.0%}",
+        f"record: {summary['record']}",
+    ]
+    if summary["control_kind"]:
+        return "\n".join([f"{summary['control_kind']} control: {summary['control_status']}", *lines])
+    controls = []
+    lines.append("next, its controls, and the test of composition:")
+    for kind in ("kernel", "tabular"):
+        try:
+            lines.append("  " + shlex.join(_control_command(kind, path, parsed, plan)))
+            controls.append(f"{path}-{kind}")
+        except InputError as error:
+            lines.append(f"  (no {kind} control: {error})")
+    test = ["python", "-m", "quanta.composition", str(path), *(["--control", *controls] if controls else [])]
+    return "\n".join([*lines, "  " + shlex.join(test)])
+
+
+def _control_command(kind: str, path: Path, parsed: _cli.Parsed, plan: "Plan") -> list[str]:
+    """The command that trains a control of this run, if that can be done."""
+    member: Any = MODELS[kind]
+    network = parsed.parts["model"]
+    shared = {f.name for f in dataclasses.fields(member)}
+    control = member(**{name: getattr(network, name) for name in shared})
+    flow = kind == "kernel"
+    member.check(
+        control, plan.stream, dataclasses.replace(plan.setting, optimizer="sgd" if flow else plan.setting.optimizer)
+    )
+    drop = {"out", "overwrite", "resume", "quiet", "json", "threads"}
+    if kind == "tabular" or plan.setting.optimizer != "sgd":
+        drop.add("learning_rate")
+    if flow:
+        drop.add("optimizer")
+    words = ["python", "-m", "quanta.train", "--model", kind]
+    if parsed.choices["task"] != "modular_arithmetic":
+        words += ["--task", parsed.choices["task"]]
+    for source in (parsed.options, parsed.parts["task"], control):
+        for f in dataclasses.fields(source):
+            value = getattr(source, f.name)
+            if f.name not in drop and value != f.default:
+                words += ["--" + f.name.replace("_", "-"), str(value)]
+    return [*words, "--out", f"{path}-{kind}"]
