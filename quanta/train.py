@@ -177,11 +177,13 @@ def _plan(
 def _execute(plan: Plan, checkpoint: Path | None, *, resume: bool, progress: bool) -> "xr.Dataset":
     rows: Rows = {}
     seconds = [0.0, 0.0]  # in all, of which evaluation
+    began = time.perf_counter()
     run = plan.model.start(plan.stream, plan.setting)
     if checkpoint is not None and resume and checkpoint.exists():
         found = _checkpoint.load(checkpoint, plan.words, plan.setting.device)
         rows, seconds = found["rows"], found["seconds"]
         run.restore(found["run"])
+    seconds[0] += time.perf_counter() - began
     try:
         _follow(plan, run, rows, seconds, checkpoint, progress)
     except Diverged as error:

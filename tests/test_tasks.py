@@ -150,7 +150,7 @@ def test_the_evaluation_set_is_exhaustive_where_inputs_are_few_and_a_fixed_sampl
     assert sum(len(b.tokens) for b in few) == 6 * 16
     many = stream(task=Copying(string=8, vocabulary=4))
     one, two = (np.concatenate([b.tokens for b in many.evaluation()]) for _ in range(2))
-    assert len(one) == 6 * 128
+    assert len(one) == 6 * 64
     np.testing.assert_array_equal(one, two)
 
 

@@ -89,7 +89,7 @@ def _add_gram(kernel: Tensor, module: nn.Module, inputs: Tensor, gradient: Tenso
 
 
 def symmetric_product(matrix: Tensor) -> Callable[[Tensor], Tensor]:
-    """v ↦ ``matrix @ v`` for a symmetric matrix; on a CPU from one triangle, since memory sets the pace."""
+    """The map v ↦ ``matrix @ v``, matrix symmetric; on a CPU from one triangle, since memory sets the pace."""
     if matrix.device.type != "cpu":
         return matrix.mv
     from scipy.linalg.blas import dsymv

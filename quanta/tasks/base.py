@@ -13,7 +13,7 @@ MAX_LISTED = 2**20
 """Inputs of one subtask that may be numbered; beyond, they are only drawn at random."""
 MAX_EXHAUSTIVE = 256
 """Inputs of one subtask up to which evaluation uses all of them."""
-N_EVALUATED = 128
+N_EVALUATED = 64
 """Inputs of one subtask in the evaluation set where there are too many to use all of them."""
 
 
