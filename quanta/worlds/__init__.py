@@ -89,6 +89,12 @@ def make(
     ------
     InputError
         If the name is unknown.
+
+    Examples
+    --------
+    >>> run = make("ordered_logistic", seed=3)
+    >>> dict(run.sizes), sorted(WORLDS["ordered_logistic"].right)
+    ({'subtask': 40, 'step': 100}, ['ordered-composition'])
     """
     world = _world(name)
     drawn = _draw(world, world.build, seed, n_subtasks, n_checkpoints)
