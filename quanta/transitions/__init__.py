@@ -1,0 +1,1 @@
+"""Detectors of a transition in one curve."""
