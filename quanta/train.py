@@ -20,6 +20,7 @@ import numpy as np
 
 from quanta import _checkpoint, _cli, _train_report
 from quanta._errors import InputError
+from quanta._grid import log_spaced
 from quanta.frequencies import AbstractFrequencies, Zipf
 from quanta.models import MODELS, AbstractModel, AbstractRun
 from quanta.models.base import OPTIMIZERS, Diverged, Setting, require_torch
@@ -120,23 +121,6 @@ def train(
         n_checkpoints=n_checkpoints, seed=seed, device=device,
     )  # fmt: skip
     return _execute(plan, checkpoint, resume=resume, progress=progress)
-
-
-def log_spaced(steps: int, n: int) -> np.ndarray:
-    """Step 0, and whole numbers from 1 to ``steps`` as evenly spaced in the logarithm as they can be: at least n.
-
-    Examples
-    --------
-    >>> log_spaced(100, 9).tolist()
-    [0, 1, 2, 4, 7, 14, 27, 52, 100]
-    """
-    if steps < n:
-        return np.arange(steps + 1)
-    for points in range(n - 1, 4 * n + 40):
-        grid = np.unique(np.rint(np.geomspace(1, steps, points)).astype(np.int64))
-        if len(grid) >= n - 1:
-            break
-    return np.concatenate([[0], grid])
 
 
 def _plan(

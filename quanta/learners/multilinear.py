@@ -32,7 +32,7 @@ class Multilinear(AbstractLearner):
     Examples
     --------
     >>> Multilinear().onset(np.array([0.1, 0.01])).round().tolist()
-    [1862.0, 18618.0]
+    [1874.0, 18738.0]
     """
 
     target: float = 1.0

@@ -1,0 +1,156 @@
+"""What a simulation says at its end: its macro slope beside theory, and transitions found beside the truth."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quanta._grid import log_spaced
+from quanta.learners import AbstractLearner
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from quanta._output import Output
+
+_WHOLE = 10_000  # subtasks that are all analysed
+_SAMPLE = 1000  # of more, so many
+
+
+def slopes(ds: "xr.Dataset", learner: AbstractLearner, exponent: float, batch_size: int) -> dict[str, Any]:
+    r"""Slope of ln L on ln t (ordinary least squares), seen and predicted.
+
+    The window reaches from the onset of the subtask at rank n^(1/3) to that at rank n^(2/3): far from the first
+    subtasks, which come one by one, and from the last, after which nothing is left to learn. The prediction knows
+    only the frequencies and the learner's law of onset :math:`t_k`; it is fitted at the same steps.
+
+    .. math:: L(t) = \sum_k p_k\, 1[t < t_k]
+
+    Returns
+    -------
+    dict
+        ``window`` (2 steps), ``slope``, ``slope_predicted``, ``slope_asymptote``; None where there is none.
+    """
+    from quanta import record
+
+    p = np.sort(ds["frequency"].values)[::-1]
+    onset = learner.onset(p) / batch_size
+    first, last = (onset[min(p.size - 1, math.ceil(p.size ** (i / 3)) - 1)] for i in (1, 2))
+    step = ds["step"].values
+    inside = (step >= first) & (step <= last) & (step > 0)
+    unlearned = np.append(np.cumsum(p[::-1])[::-1], 0.0)  # Σ of p from each rank on: summed small to large
+    predicted = unlearned[np.searchsorted(onset, step[inside], side="right")]
+    window = [float(first), float(last)]
+    return {
+        "window": window if np.all(np.isfinite(window)) else None,
+        "slope": _slope(step[inside], record.mean_loss(ds).values[inside]),
+        "slope_predicted": _slope(step[inside], predicted),
+        "slope_asymptote": _or_none(learner.step_exponent(exponent)),
+    }
+
+
+def _slope(step: np.ndarray, loss: np.ndarray) -> float | None:
+    """OLS slope of ln loss on ln step, if there are 3 points with a loss."""
+    seen = loss > 0
+    if np.sum(seen) < 3:
+        return None
+    return float(np.polyfit(np.log(step[seen]), np.log(loss[seen]), 1)[0])
+
+
+def analyse(ds: "xr.Dataset", out: "Output", seed: int) -> dict[str, Any]:
+    """Find the transitions, test composition, save both with the record, and draw them."""
+    from quanta import composition, plot, record, transitions
+
+    part = sample(ds, _SAMPLE, seed) if ds.sizes["subtask"] > _WHOLE else ds
+    found = transitions.detect(part)
+    result = composition.test(part, found)
+    record.save(found, out.record, group="transitions")
+    record.save(result, out.record, group="composition")
+    figure = out.path / "figure.png"
+    plot.run(part, found, result).savefig(figure)
+    return {
+        "n_analysed": part.sizes["subtask"],
+        **against_truth(found, part),
+        **{str(name): _or_none(value.item()) for name, value in result.data_vars.items()},
+        **{name: result.attrs[name] for name in ("verdict", "reasons", "sentence")},
+        "figure": str(figure),
+    }
+
+
+def sample(ds: "xr.Dataset", n: int, seed: int) -> "xr.Dataset":
+    """About n subtasks at random, one from each of as many strata of frequency.
+
+    Strata are evenly spaced in the logarithm of the rank, so that the most frequent are each their own. The one
+    that is drawn carries the weight of its stratum.
+
+    Examples
+    --------
+    >>> from quanta import simulate, frequencies, learners
+    >>> ds = simulate.simulate(frequencies.Zipf(n_subtasks=500), learners.Exponential(), steps=10)
+    >>> few = sample(ds, 20, seed=0)
+    >>> few["subtask"].values[:3].tolist(), few.sizes["subtask"], round(float(few["weight"].sum()), 12)
+    ([0, 1, 2], 20, 1.0)
+    """
+    order = np.argsort(-ds["frequency"].values, kind="stable")
+    edges = log_spaced(len(order), n + 1)
+    drawn = np.random.default_rng(seed).integers(edges[:-1], edges[1:])
+    weight = np.add.reduceat(ds["weight"].values[order], edges[:-1])
+    few = ds.isel(subtask=order[drawn])
+    return few.assign(weight=("subtask", weight / weight.sum()))
+
+
+def against_truth(found: "xr.Dataset", ds: "xr.Dataset") -> dict[str, Any]:
+    """Transitions found, beside those that the simulator knows that it made."""
+    sharp = found["status"].values == "sharp"
+    true = np.isfinite(ds["true_onset"].values)
+    both = sharp & true
+    error = np.abs(np.log(found["onset"].values[both] / ds["true_onset"].values[both]))
+    return {
+        "n_true": int(true.sum()),
+        "n_found": int(both.sum()),
+        "n_false": int(np.sum(sharp & ~true)),
+        "onset_error": float(np.median(error)) if both.any() else None,
+    }
+
+
+def report(summary: dict[str, Any]) -> str:
+    """Lines for a person."""
+    window = summary["window"]
+    within = f" over steps {window[0]:.3g} to {window[1]:.3g}" if window else ""
+    lines = [
+        f"{summary['learner']}, {summary['dynamics']}: learned {summary['learned']} of {summary['n_subtasks']} "
+        f"subtasks in {summary['steps']:.3g} steps (loss under a quarter of its start)",
+        f"slope of ln L on ln t{within}: {_number(summary['slope'])}; "
+        f"Σ p_k 1[t < t_k] predicts {_number(summary['slope_predicted'])}; "
+        f"as subtasks and t grow without end, {_number(summary['slope_asymptote'])}",
+    ]
+    if "verdict" in summary:
+        lines += _findings(summary)
+    lines.append(f"record: {summary['record']}  ({summary['seconds']:.1f} s)")
+    return "\n".join(lines)
+
+
+def _findings(summary: dict[str, Any]) -> list[str]:
+    lines = []
+    if summary["n_analysed"] < summary["n_subtasks"]:
+        lines.append(
+            f"from here on: a random sample of {summary['n_analysed']} subtasks, one from each stratum of frequency "
+            "(evenly spaced in the logarithm of the rank), weighing as much as its stratum"
+        )
+    error = summary["onset_error"]
+    lines.append(
+        f"transitions: found {summary['n_found']} of {summary['n_true']}"
+        + (f", median |onset error| {error:.3f} nats" if error is not None else "")
+        + f"; {summary['n_false']} where there is none"
+    )
+    lines += [f"verdict: {summary['verdict']}. {summary['sentence']}", *(f"  {why}" for why in summary["reasons"])]
+    return [*lines, f"figure: {summary['figure']}"]
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def _or_none(value: Any) -> Any:
+    """What JSON has no word for becomes null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,250 @@
+"""Simulate a learner of many subtasks whose frequencies are known: frequencies + learner → record.
+
+python -m quanta.simulate --n-subtasks 1000                       # the multilinear learner, and the test of it
+python -m quanta.simulate --learner exponential                   # the smooth world with the same scaling law
+python -m quanta.simulate --learner threshold --dynamics sampled  # one realisation
+"""
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from quanta import _cli, _simulate_report
+from quanta._errors import InputError
+from quanta._grid import log_spaced
+from quanta.frequencies import AbstractFrequencies, Zipf
+from quanta.learners import LEARNERS, AbstractLearner
+from quanta.tasks.base import check_whole
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from quanta._output import Output
+
+_LEARNED = 0.25  # of the loss at the start
+_BEYOND = 10.0  # the default run ends so many times later than the onset of its rarest subtask
+_LATEST = 2**53  # examples: beyond this, float64 cannot tell two moments apart
+_MAX_CHECKPOINTS = 10_000
+_HOW = ("steps", "n_checkpoints", "batch_size", "seed", "dynamics")  # flags that are arguments of simulate
+_WORKING = 200  # bytes for a subtask while it is simulated: frequency, state, truth and what they are made from
+
+
+def simulate(
+    frequencies: AbstractFrequencies,
+    learner: AbstractLearner,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    dynamics: str = "expected",
+    n_checkpoints: int = 200,
+    batch_size: int = 1,
+    progress: bool = False,
+) -> "xr.Dataset":
+    """Run a learner, and measure every subtask at log-spaced steps.
+
+    Parameters
+    ----------
+    frequencies : AbstractFrequencies
+        How often each subtask is drawn.
+    learner : AbstractLearner
+        How subtasks are learned.
+    steps : int, optional
+        Number of batches. By default ten times the onset of the rarest subtask: all are learned, and seen to be.
+    seed : int
+        Seed of the draws; without effect on ``dynamics="expected"``.
+    dynamics : {"expected", "sampled"}
+        The mean field, or subtasks drawn one by one: they may deserve different verdicts.
+    n_checkpoints : int
+        Least number of measurements, step 0 included (fewer only where there are fewer steps).
+    batch_size : int
+        Examples in a step.
+    progress : bool
+        Show progress on stderr.
+
+    Returns
+    -------
+    xr.Dataset
+        A record with ``loss``, ``examples``, ``true_onset`` (in steps) and ``true_width``; if sampled also the
+        realised ``exposures`` (expected, they are frequency · examples).
+
+    Raises
+    ------
+    InputError
+        For what cannot work, before anything is allocated.
+
+    Examples
+    --------
+    >>> from quanta.learners import Threshold
+    >>> ds = simulate(Zipf(n_subtasks=3, exponent=1.0), Threshold(hits=1), steps=100, dynamics="sampled")
+    >>> ds["loss"].values[:, [0, -1]].tolist()
+    [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]
+    """
+    _check(frequencies.size, steps, n_checkpoints, batch_size, seed, dynamics)
+    p = frequencies.probabilities()
+    steps = steps or default_steps(p, learner, batch_size)
+    from quanta import record
+
+    grid = log_spaced(steps, n_checkpoints)
+    state, loss, exposures = _follow(learner, p, grid * batch_size, dynamics, seed, progress)
+    truth = learner.truth(state)
+    return record.new(
+        loss, step=grid, frequency=p, units=learner.units, source="simulated", optimizer=learner.optimizer,
+        chance_loss=learner.chance_loss, exposures=exposures, examples=grid * batch_size,
+        true_onset=truth.onset / batch_size, true_width=truth.width, seed=seed, dynamics=dynamics,
+        config=record.config_json(frequencies=frequencies, learner=learner, steps=steps, n_checkpoints=n_checkpoints,
+                                  batch_size=batch_size, seed=seed, dynamics=dynamics),
+    )  # fmt: skip
+
+
+def default_steps(p: np.ndarray, learner: AbstractLearner, batch_size: int = 1) -> int:
+    """Ten times the onset of the rarest subtask, in steps, to two digits; never more than 2^53 examples."""
+    rarest = float(learner.onset(p[[np.argmin(p)]])[0])
+    steps = min(_BEYOND * rarest, float(_LATEST)) / batch_size
+    return min(max(1, math.ceil(float(f"{steps:.1e}"))), _LATEST // batch_size)
+
+
+def memory_needed(n_subtasks: int, n_checkpoints: int, dynamics: str) -> int:
+    """Bytes that a run takes at its peak: curves in float32, realised counts in float64, a copy of one as it is saved."""
+    curves = 2 * 4 * n_checkpoints + (2 * 8 * n_checkpoints if dynamics == "sampled" else 0)
+    return n_subtasks * (_WORKING + curves)
+
+
+def _check(n_subtasks: int, steps: int | None, n_checkpoints: int, batch_size: int, seed: int, dynamics: str) -> None:
+    """Refuse what cannot work before anything is allocated."""
+    check_whole("seed", seed, 0)
+    check_whole("batch_size", batch_size, 1)
+    check_whole("n_checkpoints", n_checkpoints, 3)
+    if steps is not None:
+        check_whole("steps", steps, 1)
+    if n_checkpoints > _MAX_CHECKPOINTS:
+        raise InputError(f"n_checkpoints is {n_checkpoints}; expected at most {_MAX_CHECKPOINTS}.")
+    if (steps or 1) * batch_size > _LATEST:
+        raise InputError(f"{steps or 1} steps of {batch_size} examples are more than 2^53 examples; take fewer.")
+    needed, available = memory_needed(n_subtasks, n_checkpoints, dynamics), _memory_available()
+    if needed > available:
+        raise InputError(
+            f"{n_subtasks} subtasks at {n_checkpoints} checkpoints need about {needed / 2**30:.1f} GiB of memory; "
+            f"{available / 2**30:.1f} GiB are available. Take fewer subtasks or checkpoints."
+        )
+
+
+def _memory_available() -> int:
+    """Bytes that could be had now: of the machine, and of the container where it has a limit."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    group = Path("/sys/fs/cgroup")
+    try:
+        words = Path("/proc/meminfo").read_text(encoding="ascii").split()
+        limits.append(1024 * int(words[words.index("MemAvailable:") + 1]))
+        limit = (group / "memory.max").read_text(encoding="ascii").strip()
+        limits.append(int(limit) - int((group / "memory.current").read_text(encoding="ascii")))
+    except (OSError, ValueError):  # another system, or no limit ("max")
+        pass
+    return min(limits)
+
+
+def _follow(
+    learner: AbstractLearner, p: np.ndarray, examples: np.ndarray, dynamics: str, seed: int, shown: bool
+) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """Take a learner through the moments ``examples``: its last state, the losses and, if sampled, the counts."""
+    from quanta._progress import Progress
+
+    state: Any = learner.start(p, np.random.default_rng(seed), dynamics=dynamics)
+    loss = np.empty((p.size, len(examples)), dtype=np.float32)
+    exposures = np.empty((p.size, len(examples))) if dynamics == "sampled" else None
+
+    def note() -> str:
+        return f"learned {learned(loss[:, i], learner)} of {p.size}"
+
+    with Progress("quanta.simulate", len(examples), shown=shown) as bar:
+        for i, moment in enumerate(examples):
+            state = learner.advance(state, int(moment))
+            loss[:, i] = learner.measure(state)["loss"]
+            if exposures is not None:
+                exposures[:, i] = state.hits
+            bar.update(i + 1, note)
+    return state, loss, exposures
+
+
+def learned(loss: np.ndarray, learner: AbstractLearner) -> int:
+    """How many subtasks are learned at these losses: less than a quarter of the loss at the start is left."""
+    return int(np.sum(loss < _LEARNED * learner.chance_loss))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(_cli.Common):
+    """Simulate a learner of many subtasks, and test whether its loss is a sum of sharp transitions."""
+
+    n_subtasks: int = 1000
+    """Number of subtasks."""
+    exponent: float = 1.5
+    """Zipf exponent s of their frequencies, p_k ∝ k^-s."""
+    steps: int | None = None
+    """Number of batches; by default ten times the onset of the rarest subtask."""
+    batch_size: int = 1
+    """Examples in a batch."""
+    dynamics: Literal["expected", "sampled"] = "expected"
+    """The mean field, or one realisation, subtasks drawn one by one."""
+    n_checkpoints: int = 200
+    """Least number of log-spaced measurements, step 0 included."""
+    detect: bool = True
+    """Find the transitions, test composition and draw the figure; or only simulate."""
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Simulate, as the flags say, and write the record, its analyses and the figure."""
+    parsed = _cli.parse("simulate", Options, {"learner": (LEARNERS, "multilinear")}, argv)
+    options, learner = parsed.options, parsed.parts["learner"]
+    if not options.quiet:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    frequencies = Zipf(n_subtasks=options.n_subtasks, exponent=options.exponent)
+    _check(options.n_subtasks, **{name: getattr(options, name) for name in _HOW})
+    from quanta._output import output
+
+    out = output("simulate", parsed.choices["learner"], parsed)
+    if not out.finished():
+        _simulate_into(out, parsed, frequencies, learner)
+    elif not options.json:
+        print(f"this very run is finished already: {out.path}")
+    summary = out.summary()
+    print(json.dumps(summary) if options.json else _simulate_report.report(summary))
+    return 0
+
+
+def _simulate_into(out: "Output", parsed: _cli.Parsed, frequencies: Zipf, learner: AbstractLearner) -> None:
+    """Simulate and analyse; write it all, and mark the run as finished."""
+    from quanta import record
+
+    options = parsed.options
+    began = time.perf_counter()
+    how = {name: getattr(options, name) for name in _HOW}
+    ds = simulate(frequencies, learner, **how, progress=not options.quiet)
+    record.save(ds, out.record, overwrite=True)
+    summary = {
+        "record": str(out.record),
+        "learner": repr(learner),
+        "dynamics": options.dynamics,
+        "steps": int(ds["step"][-1]),
+        "learned": learned(ds["loss"].values[:, -1], learner),
+        "n_subtasks": options.n_subtasks,
+        **_simulate_report.slopes(ds, learner, options.exponent, options.batch_size),
+    }
+    if options.detect:
+        summary |= _simulate_report.analyse(ds, out, options.seed)
+    out.finish(parsed.configuration(), {**summary, "seconds": round(time.perf_counter() - began, 2)})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    return _cli.main("simulate", run, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
