@@ -7,6 +7,7 @@ from quanta.transitions._fit import (
     add_step,
     autocorrelation,
     best_bump,
+    best_mirrored,
     log_sharpness_error,
     null_gram,
     refine,
@@ -83,6 +84,9 @@ FIELDS = (
 ) = range(len(FIELDS))
 
 
+_N_FIELDS = len(FIELDS)
+
+
 @njit(cache=True, nogil=True)
 def _value(d, theta, x, t):
     """The fitted curve at time t."""
@@ -134,7 +138,7 @@ def _describe(d, theta, x, out):
 
 
 @njit(cache=True, nogil=True)
-def _judge(y, d, phi, theta, x, rss, null_rss, bump_rss, rise, floor_rss, floored, rules, base, out):
+def _judge(y, d, G, x_null, phi, theta, x, rss, null_rss, bump_rss, rise, floor_rss, floored, rules, base, out):
     """Fill `out` for one model and say whether every gate is passed."""
     threshold, share, z_low = rules[0], rules[1], rules[2]
     n, q, m = d.null.shape[0], theta.shape[0], y.size
@@ -182,7 +186,12 @@ def _judge(y, d, phi, theta, x, rss, null_rss, bump_rss, rise, floor_rss, floore
     out[_GATE_T] = T > out[_NEEDED]
     out[_GATE_H] = drop > 4.0 * sigma and (counted >= 1 if q == 1 else counted >= 2 and total >= 2.0 * share * drop)
     out[_GATE_S] = out[_SHARPNESS] * np.exp(-z_low * error) > base
-    bumpy = T - T_bump - 12.0 * (q - 1) < -5.0 and rise > max(0.06 * drop, 1.5 * sigma)
+    step_statistic = T - 12.0 * (q - 1)
+    if q == 1 and T > out[_NEEDED] and T_bump > T - 10.0:
+        mirrored = best_mirrored(y, d, G, phi, x_null, np.log(out[_ONSET]), 3.0843 / exponent)
+        mirrored_T = m * np.log((null_rss + floor_rss) / (mirrored + floor_rss)) * (1.0 - floored)
+        step_statistic = max(T, mirrored_T)
+    bumpy = T_bump > step_statistic + 3.0
     out[_GATE_B] = not bumpy
     sharp = out[_GATE_T] > 0 and out[_GATE_H] > 0 and out[_GATE_S] > 0 and out[_GATE_B] > 0
     out[_SHARP] = sharp
@@ -209,8 +218,10 @@ def _one(y, d, pool, max_steps, rules, base, step_plain, step_lag, bump_plain, b
     x = np.zeros(n)
     solve(y, d, G0, 0.0, no_rows, x)
     _, theta_ols, x_ols = add_step(y, d, G0, 0.0, none, x.copy(), 4, 4, step_plain, step_lag)
-    r = _residual(y, d, theta_ols, x_ols)
-    own = autocorrelation(r, _count(x_ols) + 2)
+    # One step too few would leave structure in the residual, and read as correlated noise.
+    _, theta_two, x_two = add_step(y, d, G0, 0.0, theta_ols, x_ols.copy(), 3, 4, step_plain, step_lag)
+    r = _residual(y, d, theta_two, x_two)
+    own = autocorrelation(r, _count(x_two) + 4)
     phi = min(max(own, pool), 0.95)
     if pool < 0.0 and max_steps == 0:  # only φ was asked for
         out[_PHI] = own
@@ -230,7 +241,7 @@ def _one(y, d, pool, max_steps, rules, base, step_plain, step_lag, bump_plain, b
     bump_rss, rise = null_rss, 0.0
     if T1 > rules[0] - 2.0:
         bump_rss, rise = best_bump(y, d, G, phi, x_null, bump_plain, bump_lag)
-    passed_first = _judge(y, d, phi, theta, xs, rss, null_rss, bump_rss, rise, floor_rss, floored, rules, base, first)
+    passed_first = _judge(y, d, G, x_null, phi, theta, xs, rss, null_rss, bump_rss, rise, floor_rss, floored, rules, base, first)
     theta_first, x_first = theta, xs
 
     # More steps, re-estimating φ each time: one step too few leaves its residual correlated.
@@ -260,7 +271,7 @@ def _one(y, d, pool, max_steps, rules, base, step_plain, step_lag, bump_plain, b
     if q > 1:
         more = np.zeros(out.size)
         bump_rss, rise = best_bump(y, d, G_q, phi_q, x_null, bump_plain, bump_lag)
-        passed = _judge(y, d, phi_q, theta, xs, rss_q, null_q, bump_rss, rise, floor_rss, floored, rules, base, more)
+        passed = _judge(y, d, G_q, x_null, phi_q, theta, xs, rss_q, null_q, bump_rss, rise, floor_rss, floored, rules, base, more)
         if passed and not passed_first:
             out[:] = more
             chosen_theta, chosen_x = theta, xs
@@ -332,7 +343,7 @@ def fit_curves(Y, d, pool, max_steps, rules, base):
         The table; (ln τ, ln n) of the steps; the amplitudes.
     """
     n = Y.shape[0]
-    out = np.full((n, 29), np.nan)
+    out = np.full((n, _N_FIELDS), np.nan)
     theta = np.full((n, 3, 2), np.nan)
     x = np.zeros((n, d.null.shape[0] + 3))
     step_plain, step_lag = self_products(d.steps)

@@ -19,6 +19,8 @@ class Dictionary(NamedTuple):
     step_time: np.ndarray
     step_exponent: np.ndarray
     bumps: np.ndarray  # (n_bumps, m)
+    bump_centre: np.ndarray  # in ln t
+    bump_width: np.ndarray  # standard deviation in nats
     null_null: np.ndarray  # plain and lag-1 products, for the Gram matrix at any φ
     null_null_lag: np.ndarray
     null_step: np.ndarray
@@ -26,6 +28,7 @@ class Dictionary(NamedTuple):
     null_bump: np.ndarray
     null_bump_lag: np.ndarray
     fine: np.ndarray  # (n_fine,) times on which slopes are sought
+    first: float  # first checkpoint after 0
 
 
 def _products(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -53,11 +56,9 @@ def make(t: np.ndarray) -> Dictionary:
     step_exponent = np.repeat(STEP_EXPONENTS, len(centres))
     steps = np.exp(-((t / step_time[:, None]) ** step_exponent[:, None]))
     x = np.log(np.maximum(t, 0.5 * positive[0]))
-    bumps = []
-    for sd in _BUMP_WIDTHS:
-        for centre in np.arange(first, last, 0.6 * sd):
-            bumps.append(np.exp(-0.5 * ((x - centre) / sd) ** 2))
-    bump_rows = np.array(bumps)
+    pairs = [(centre, sd) for sd in _BUMP_WIDTHS for centre in np.arange(first, last, 0.6 * sd)]
+    bump_centre, bump_width = np.array(pairs).T.copy()
+    bumps = np.exp(-0.5 * ((x - bump_centre[:, None]) / bump_width[:, None]) ** 2)
     fine = np.exp(np.linspace(low, high, 320))
     return Dictionary(
         t,
@@ -66,9 +67,12 @@ def make(t: np.ndarray) -> Dictionary:
         steps,
         step_time,
         step_exponent,
-        bump_rows,
+        bumps,
+        bump_centre,
+        bump_width,
         *_products(null, null),
         *_products(null, steps),
-        *_products(null, bump_rows),
+        *_products(null, bumps),
         fine,
+        float(positive[0]),
     )

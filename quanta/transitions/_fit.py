@@ -241,19 +241,66 @@ def best_bump(y, d, G_null, phi, x_null, self_plain, self_lag):
     chosen = np.empty(5, np.int64)
     count = _screen(d.bumps, d.null_bump, d.null_bump_lag, self_plain, self_lag, d, phi, G, x, r, 5, chosen)
     best_rss, best_rise = np.inf, 0.0
+    best = -1
     for c in range(count):
         trial = np.zeros(n + 1)
         trial[:n] = x
         rss, r, _ = solve(y, d, G_null, phi, d.bumps[chosen[c] : chosen[c] + 1], trial)
         if rss < best_rss:
-            best_rss = rss
-            lowest = np.inf
-            best_rise = 0.0
-            for i in range(m):
-                f = y[i] - r[i]
-                lowest = min(lowest, f)
-                best_rise = max(best_rise, f - lowest)
+            best_rss, best_rise, best = rss, _rise(y, r), chosen[c]
+    if best < 0:
+        return best_rss, best_rise
+    # The step was refined off its grid; so is the bump, or it would lose for that alone.
+    centre, sd = d.bump_centre[best], d.bump_width[best]
+    row = np.empty((1, m))
+    for scale in (0.8, 0.8, 0.6, 0.6, 0.4):
+        from_centre, from_sd = centre, sd
+        for i in range(4):
+            try_centre = from_centre + (0.4 * scale * from_sd * (1 - 2 * i) if i < 2 else 0.0)
+            try_sd = from_sd * (np.exp(0.35 * scale * (5 - 2 * i)) if i >= 2 else 1.0)
+            for p in range(m):
+                u = (np.log(max(d.t[p], 0.5 * d.first)) - try_centre) / try_sd
+                row[0, p] = np.exp(-0.5 * u * u)
+            trial = np.zeros(n + 1)
+            trial[:n] = x
+            rss, r, _ = solve(y, d, G_null, phi, row, trial)
+            if rss < best_rss:
+                best_rss, best_rise, centre, sd = rss, _rise(y, r), try_centre, try_sd
     return best_rss, best_rise
+
+
+@njit(cache=True, nogil=True)
+def _rise(y, r):
+    """Largest rise of the fitted curve y − r above its lowest point so far."""
+    lowest, rise = np.inf, 0.0
+    for i in range(y.size):
+        lowest = min(lowest, y[i] - r[i])
+        rise = max(rise, y[i] - r[i] - lowest)
+    return rise
+
+
+@njit(cache=True, nogil=True)
+def best_mirrored(y, d, G_null, phi, x_null, log_onset, width):
+    """Null plus one Gompertz step, 1 − e^{-(t/τ)^{-n}}, near a step's place and width: the weighted square.
+
+    A Weibull step that misfits a late, long tail must not be taken for a bump.
+    """
+    n, m = d.null.shape[0], y.size
+    row = np.empty((1, m))
+    best = np.inf
+    for scale in (0.6, 0.8, 1.0, 1.25):
+        exponent = 3.0843 / (width * scale)
+        for shift in (-0.3, -0.15, 0.0, 0.15, 0.3):
+            log_time = log_onset + shift * width + np.log(np.log(2.0)) / exponent
+            for i in range(m):
+                row[0, i] = 1.0
+                if d.t[i] > 0.0:
+                    row[0, i] = 1.0 - np.exp(-np.exp(min(-exponent * (np.log(d.t[i]) - log_time), 50.0)))
+            x = np.zeros(n + 1)
+            x[:n] = x_null
+            rss, _, _ = solve(y, d, G_null, phi, row, x)
+            best = min(best, rss)
+    return best
 
 
 @njit(cache=True, nogil=True)
@@ -312,8 +359,14 @@ def covariance(d, phi, theta, x, noise):
     n, q, m = d.null.shape[0], theta.shape[0], d.t.size
     which = np.empty(n + q, np.int64)
     k = 0
+    slow = x[0] > 0.0
     for j in range(n + q):
         if x[j] > 0.0:
+            # Within the window, exponentials slower than it and the constant cannot be told apart; one stands for all.
+            if 0 < j < n and d.null_time[j] > d.t[m - 1]:
+                if slow:
+                    continue
+                slow = True
             which[k] = j
             k += 1
     rows = np.empty((q, m))

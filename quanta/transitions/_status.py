@@ -1,0 +1,71 @@
+"""From fits to words: the status and the flags of every subtask."""
+
+import numpy as np
+import xarray as xr
+
+COMPLETE_BELOW = 0.25  # of the level of chance
+CHANGED_BELOW = 0.75
+FEW_EXPOSURES = 8
+_EARLY = 4.0  # onsets before this multiple of the first checkpoint cannot be resolved
+_RESOLVED = 20.0  # expected T at which the power of the test reaches .8
+
+
+def reference(curves: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """Level of chance (n,): as stated, else where the curve started (median of its first three checkpoints)."""
+    start = np.median(curves[:, :3], axis=1)
+    return np.where(np.isfinite(chance), chance, start)
+
+
+def status(
+    found: dict[str, np.ndarray], level: dict[str, np.ndarray], step: np.ndarray, flags: dict[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Status, ``changed`` and ``complete`` of every curve, each (n,).
+
+    Parameters
+    ----------
+    found : dict
+        Fit of the curve as it is: it decides between sharp and smooth.
+    level : dict
+        ``start``, ``end``, ``before_end``, ``sigma`` of the curve capped at chance, and ``reference``.
+    """
+    first = step[step > 0][0]
+    ref, start, end = level["reference"], level["start"], level["end"]
+    fall = start - end
+    changed = (fall > np.maximum(4 * level["sigma"], 0.1 * ref)) & (end < CHANGED_BELOW * ref)
+    settled = level["before_end"] - end <= 0.1 * np.maximum(fall, 1e-300)
+    complete = changed & (end < COMPLETE_BELOW * ref) & settled
+    has_step = found["gate_statistic"] & found["gate_height"]
+    when = np.where(has_step, found["onset"], found["half_time"])
+    early = ~(when >= _EARLY * first)
+    needed = _RESOLVED + 10.0 * np.maximum(0.0, found["phi"] - 0.5)
+    blind = ~found["gate_statistic"] & ~(found["expected_statistic"] >= needed)
+    torn = has_step & (~found["gate_bump"] | (~found["gate_sharpness"] & (found["sharpness"] > flags["base"])))
+    unresolved = blind | torn | (found["sharp"] & (flags["few_exposures"] | flags["in_decay"]))
+    word = np.select(
+        [~changed, early, ~complete, unresolved, found["sharp"]],
+        ["never", "early", "incomplete", "unresolved", "sharp"],
+        "smooth",
+    )
+    return word, changed, complete
+
+
+def few_exposures(record: xr.Dataset, exposures: np.ndarray | None, onset: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Whether a subtask had been seen fewer than 8 times at the first checkpoint after its onset, (n,).
+
+    Learning at the m-th hit has the sharpness of an Erlang-m; a handful of hits is a step in one run and no phase change.
+    """
+    if exposures is None:
+        return np.zeros(onset.shape, dtype=bool)
+    index = np.clip(np.searchsorted(step, onset), 0, step.size - 1)
+    seen = exposures[np.arange(onset.size), index]
+    return np.isfinite(onset) & (seen < FEW_EXPOSURES)
+
+
+def decay_start(step: np.ndarray, rate: np.ndarray) -> float:
+    """Step at which the learning rate begins to fall as d ln rate / d ln t < −.5; inf if it never does."""
+    positive = (step > 0) & (rate > 0)
+    if positive.sum() < 3:
+        return np.inf
+    slope = np.gradient(np.log(rate[positive]), np.log(step[positive]))
+    falling = np.flatnonzero(slope < -0.5)
+    return float(step[positive][max(falling[0] - 1, 0)]) if falling.size else np.inf

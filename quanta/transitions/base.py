@@ -1,0 +1,28 @@
+"""What a detector of transitions promises."""
+
+import abc
+
+import numpy as np
+
+
+class AbstractDetector(abc.ABC):
+    """Says of every curve whether it holds a transition, where, how wide, how high, and how sure."""
+
+    @abc.abstractmethod
+    def detect(self, curves: np.ndarray, step: np.ndarray, base_sharpness: np.ndarray) -> dict[str, np.ndarray]:
+        """Test curves.
+
+        Parameters
+        ----------
+        curves : (n, n_steps)
+            Losses (or 1 − accuracy), 0 or more.
+        step : (n_steps,)
+            The clock, increasing, in any unit.
+        base_sharpness : (n,)
+            S0: sharpness that a curve of this kind can have without a phase change.
+
+        Returns
+        -------
+        dict of arrays (n,)
+            At least ``sharp`` (bool), ``onset``, ``width``, ``height``, ``drop``, ``sharpness``, ``statistic``.
+        """
