@@ -1,0 +1,321 @@
+"""Figures: a run and its pieces, one curve and its gates, a run beside the models that would explain it.
+
+Every function takes records and results and returns a :class:`matplotlib.figure.Figure` that belongs to nobody: no
+window opens and no global state changes. Nothing else in the package imports matplotlib.
+"""
+
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from quanta._errors import InputError
+
+__all__ = ["compare", "explain", "run", "save"]
+
+_INK, _GREY, _PALE = "#222222", "#8a8a8a", "#e4e4e4"
+_ACCENT = "#d55e00"  # vermilion: told from viridis by every kind of colour vision
+_MAX_CURVES = 60
+_MAX_EDGES = 40  # more white lines between pieces would hide the pieces
+_PASSED = {True: "✓", False: "✗"}
+_METRICS = (("loss", "loss", 0.0), ("probability", "1 − probability", 1.0), ("accuracy", "error rate", 1.0))
+
+
+def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Dataset | None = None) -> Figure:
+    """A run in two panels: the curves of its subtasks, and their sum with its pieces.
+
+    Parameters
+    ----------
+    record : xr.Dataset
+        A record; of an ensemble the first member is drawn.
+    transitions : xr.Dataset, optional
+        What ``transitions.detect`` found: onsets are marked, and each detected step becomes a piece of the mean
+        loss, Σ weight · step, stacked in order of onset upon all that is not step.
+    result : xr.Dataset, optional
+        What ``composition.test`` said: its sentence becomes the title.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from quanta import worlds
+    >>> len(run(worlds.make("ordered_logistic")).axes)  # two panels and the scale of colours
+    3
+    """
+    record, found = _first(record), None if transitions is None else _first(transitions)
+    curves, name = _metric(record)
+    step = record["step"].values.astype(float)
+    colours, norm = _by_frequency(record)
+    figure, (left, right) = _figure(_sentence(result), panels=2)
+    _draw_subtasks(left, record, found, curves, colours)
+    weight = record["weight"].values
+    mean = weight @ curves
+    if found is not None:
+        pieces, onset = _pieces(found, weight)
+        whole = weight @ found["fitted"].transpose("subtask", "step").values
+        _draw_pieces(right, step, whole - pieces.sum(axis=0), pieces, onset, colours)
+    right.plot(step, mean, color=_INK, lw=2)
+    _log_axes(right, step, mean)
+    _label(
+        right, "training step", "", f"the mean {name}{', and the steps it is the sum of' if found is not None else ''}"
+    )
+    _label(left, "training step", "", f"the {name} of each subtask, as a share of its start")
+    if norm is not None:
+        bar = figure.colorbar(
+            ScalarMappable(norm, _palette()), ax=[left, right], location="bottom", aspect=60, shrink=0.5, pad=0.02
+        )
+        bar.set_label("frequency of the subtask", size=9)
+        bar.outline.set_visible(False)  # type: ignore[operator]
+    return figure
+
+
+def explain(record: xr.Dataset, fit: Mapping[str, Any]) -> Figure:
+    """One curve: its points, the best null, null + step, the onset, and every gate passed or failed.
+
+    Parameters
+    ----------
+    record : xr.Dataset
+        The record that the curve is from.
+    fit : mapping
+        ``null`` and ``fitted`` (n_steps,): the two fits. ``gates``: tuples (name, value, what is needed, whether it
+        passed). ``title``: str. Either ``curve`` (n_steps,), or ``subtask`` (a label) with an optional ``metric``.
+        Optional: ``onset`` in steps (nan for none), ``step`` (n_steps,), if other than the record's.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    step = np.asarray(fit.get("step", record["step"].values), dtype=float)
+    curve = np.asarray(fit["curve"] if "curve" in fit else _one_curve(record, fit), dtype=float)
+    null, fitted = (np.asarray(fit[name], dtype=float) for name in ("null", "fitted"))
+    figure, (axes, text) = _figure(str(fit["title"]), panels=2, ratios=(3, 2))
+    axes.plot(step, curve, ".", color=_GREY, ms=5, label="measured")
+    axes.plot(step, null, color=_INK, lw=1.5, ls=(0, (4, 2)), label="best smooth curve (null)")
+    axes.plot(step, fitted, color=_ACCENT, lw=2, label="smooth curve + one step")
+    onset = float(fit.get("onset", np.nan))
+    if np.isfinite(onset):
+        axes.axvline(onset, color=_ACCENT, lw=1, ls=":")
+        axes.annotate(f" onset {onset:.4g}", (onset, 1), xycoords=("data", "axes fraction"), va="top", color=_ACCENT)
+    axes.legend(frameon=False, loc="lower left", fontsize=9)
+    _log_axes(axes, step, None)
+    _label(axes, "training step", "", str(fit.get("metric", "loss")))
+    _write_gates(text, fit["gates"])
+    return figure
+
+
+def compare(record: xr.Dataset, result: xr.Dataset) -> Figure:
+    """The real mean loss, and over it the summed sequence of the best model with its pieces; the nulls as thin lines.
+
+    Parameters
+    ----------
+    record : xr.Dataset
+        The real run.
+    result : xr.Dataset
+        What ``compare.compare`` said of it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    record = _first(record).sel(subtask=result["subtask"])
+    step = result["step"].values.astype(float)
+    weight = result["weight"].values
+    real = weight @ record["loss"].sel(step=result["step"]).values
+    best = str(result.attrs["best"])
+    predicted = result["prediction"].sel(model=best).values
+    order = result["onset"].sel(model=best).values
+    colours, _ = _by_frequency(record)
+    figure, (axes,) = _figure(str(result.attrs["sentence"]), panels=1)
+    floor = result["floor_part"].sel(model=best).values
+    total = weight @ predicted
+    _draw_pieces(axes, step, total, weight[:, None] * (predicted - floor), order, colours)
+    lines = [(total, _ACCENT, 2.2, f"{best}: its phase changes, summed"), (real, _INK, 2.2, "the real run")]
+    for name in (str(m) for m in result["model"].values if str(m) != best):
+        if name in ("exponential", "permuted onsets"):
+            dashes = {"exponential": (0, (5, 2)), "permuted onsets": (0, (1, 1.5))}[name]
+            curve = weight @ result["prediction"].sel(model=name).values
+            axes.plot(step, curve, color=_INK, lw=1, ls=dashes, label=f"{name} (null)")
+    for curve, colour, width, label in lines:
+        axes.plot(step, curve, color=colour, lw=width, label=label)
+    _log_axes(axes, step, real)
+    axes.legend(frameon=False, loc="lower left", fontsize=10, reverse=True)
+    _label(axes, "training step", "", "mean loss; each subtask was predicted from the other half of them")
+    return figure
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure as PNG, 150 dots per inch, cut to what is drawn."""
+    path = Path(path)
+    if path.suffix != ".png":
+        raise InputError(f"{path} has suffix {path.suffix!r}; a figure is saved as .png.")
+    figure.savefig(path, dpi=150, bbox_inches="tight", facecolor="white")
+    return path
+
+
+# ------------------------------------------------------------------------------------------ what is drawn
+
+
+def _draw_subtasks(
+    axes: Axes, record: xr.Dataset, found: xr.Dataset | None, curves: np.ndarray, colours: np.ndarray
+) -> None:
+    """Curves as shares of their start, and a dot at each onset."""
+    step = record["step"].values.astype(float)
+    share = curves / _start(record, curves)[:, None]
+    onset = None if found is None or "onset" not in found else found["onset"].values
+    drawn = _evenly(record, _MAX_CURVES)
+    for k in drawn:
+        axes.plot(step, share[k], color=colours[k], lw=1.1, alpha=0.85)
+    if onset is not None:
+        seen = [k for k in drawn if np.isfinite(onset[k]) and onset[k] > 0]
+        smooth = found["fitted"].transpose("subtask", "step").values / _start(record, curves)[:, None]
+        heights = [np.interp(np.log(onset[k]), np.log(step[step > 0]), smooth[k, step > 0]) for k in seen]
+        axes.scatter(onset[seen], heights, s=16, color=_ACCENT, zorder=3, lw=0)
+        if seen:
+            first = int(np.argmin(onset[seen]))
+            axes.annotate(
+                "onsets", (onset[seen][first], heights[first]), (-7, 0), textcoords="offset points",
+                ha="right", va="center", color=_ACCENT, size=9,
+            )  # fmt: skip
+    axes.set_ylim(-0.03, min(1.3, max(1.08, float(share[drawn].max()))))
+    _log_axes(axes, step, None)
+
+
+def _pieces(found: xr.Dataset, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted steps of the sharp subtasks (0 for the others), (n_subtasks, n_steps), and their onsets."""
+    sharp = found["status"].values == "sharp"
+    part = found["step_part"].transpose("subtask", "step").values
+    pieces = np.where(sharp[:, None], weight[:, None] * np.nan_to_num(part), 0.0)
+    return pieces, np.where(sharp, found["onset"].values, np.nan)
+
+
+def _draw_pieces(
+    axes: Axes, step: np.ndarray, rest: np.ndarray, pieces: np.ndarray, onset: np.ndarray, colours: np.ndarray
+) -> None:
+    """Pieces stacked in order of onset upon ``rest``, which is no step: the first to come lies on top."""
+    below = np.maximum(rest, 0.0)
+    axes.fill_between(step, 0, below, color=_PALE, lw=0)
+    order = np.array([k for k in np.argsort(-onset, kind="stable") if np.isfinite(onset[k])], dtype=int)
+    groups = np.array_split(order, min(len(order), _MAX_CURVES)) if len(order) else []
+    for group in groups:
+        above = below + np.maximum(pieces[group].sum(axis=0), 0.0)
+        axes.fill_between(step, below, above, color=colours[group].mean(axis=0), lw=0)
+        if len(groups) <= _MAX_EDGES:
+            axes.plot(step, above, color="white", lw=0.4)
+        below = above
+
+
+def _write_gates(axes: Axes, gates: Sequence[tuple[str, str, str, bool]]) -> None:
+    """A column of gates: a mark, the name, and below it the value and what was needed."""
+    axes.axis("off")
+    spacing = 1 / max(len(gates), 6)
+    for i, (name, value, needed, passed) in enumerate(gates):
+        y = 1 - i * spacing
+        colour = _INK if passed else _ACCENT
+        axes.text(0, y, _PASSED[bool(passed)], color=colour, weight="bold", va="top", size=12)
+        axes.text(0.08, y, name, color=colour, va="top", size=10)
+        axes.text(0.08, y - 0.42 * spacing, f"{value}  (needed: {needed})", color=_GREY, va="top", size=9)
+
+
+# ------------------------------------------------------------------------------------------ how it is drawn
+
+
+def _figure(title: str, *, panels: int, ratios: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
+    """A figure nine inches wide, with its title wrapped above the panels."""
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(9, 4.8), layout="constrained")
+        if title:
+            lines = textwrap.fill(title, 108)
+            figure.suptitle(lines, x=0.01, ha="left", size=11, color=_INK)
+        grid = figure.subplots(1, panels, squeeze=False, gridspec_kw={"width_ratios": ratios, "wspace": 0.06})
+    return figure, list(grid[0])
+
+
+def _label(axes: Axes, x: str, y: str, title: str) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title, loc="left", size=10, color=_INK)
+    axes.tick_params(color=_GREY, labelcolor=_INK, labelsize=9)
+
+
+def _log_axes(axes: Axes, step: np.ndarray, height: np.ndarray | None) -> None:
+    """Logarithmic steps; if heights are given, logarithmic too, over at most four decades."""
+    axes.set_xscale("log")
+    positive = step[step > 0]
+    axes.set_xlim(positive.min(), positive.max())
+    if height is not None and np.any(height > 0):
+        axes.set_yscale("log")
+        top, low = float(height.max()), float(height[height > 0].min())
+        axes.set_ylim(max(low / 1.3, top * 1e-4), top * 1.3)
+
+
+def _palette() -> Colormap:
+    """Viridis without its lightest end, which is too pale for lines on white."""
+    return ListedColormap(mpl.colormaps["viridis"](np.linspace(0.0, 0.88, 256)))
+
+
+def _by_frequency(record: xr.Dataset) -> tuple[np.ndarray, Normalize | None]:
+    """Colours (n_subtasks, 4) by log frequency, and their scale; by place, without one, where it is not known."""
+    frequency = record["frequency"].values if "frequency" in record else np.full(record.sizes["subtask"], np.nan)
+    known = np.isfinite(frequency) & (frequency > 0)
+    if not known.any() or np.ptp(frequency[known]) == 0:
+        return _palette()(np.linspace(0, 1, len(frequency))), None
+    norm = LogNorm(frequency[known].min(), frequency[known].max())
+    colours = _palette()(norm(np.where(known, frequency, frequency[known].min())).filled())
+    return colours, norm
+
+
+def _evenly(record: xr.Dataset, n: int) -> np.ndarray:
+    """Up to n subtasks, spread evenly half by rank and half by the logarithm of the frequency."""
+    count = record.sizes["subtask"]
+    if count <= n:
+        return np.arange(count)
+    place = np.linspace(0, 1, count)
+    order = np.arange(count)
+    if "frequency" in record:
+        log = np.log(np.maximum(np.nan_to_num(record["frequency"].values), 1e-300))
+        order = np.argsort(-log, kind="stable")
+        place = place + (log[order[0]] - log[order]) / max(float(np.ptp(log)), 1e-12)
+    return order[np.unique(np.searchsorted(place, np.linspace(0, place[-1], n)))]
+
+
+def _first(ds: xr.Dataset) -> xr.Dataset:
+    """The first member of an ensemble."""
+    return ds.isel({dim: 0 for dim in ds.dims if dim not in ("subtask", "step")})
+
+
+def _metric(record: xr.Dataset) -> tuple[np.ndarray, str]:
+    """Curves that fall as the subtask is learned, (n_subtasks, n_steps) float64, and their name."""
+    for variable, name, top in _METRICS:
+        if variable in record:
+            values = record[variable].transpose("subtask", "step").values.astype(float)
+            return (top - values if top else values), name
+    raise InputError("the record has no loss, probability or accuracy; there is nothing to draw.")
+
+
+def _start(record: xr.Dataset, curves: np.ndarray) -> np.ndarray:
+    """Chance where it is known, else the first value, (n_subtasks,)."""
+    start = np.where(curves[:, 0] > 0, curves[:, 0], 1.0)
+    if "chance_loss" not in record or "loss" not in record:
+        return start
+    chance = record["chance_loss"].values
+    return np.where(np.isfinite(chance) & (chance > 0), chance, start)
+
+
+def _one_curve(record: xr.Dataset, fit: Mapping[str, Any]) -> np.ndarray:
+    curve = _first(record)[str(fit.get("metric", "loss"))].sel(subtask=fit["subtask"])
+    return np.asarray(curve.values, dtype=float)
+
+
+def _sentence(result: xr.Dataset | None) -> str:
+    return "" if result is None else str(result.attrs.get("sentence", result.attrs.get("verdict", "")))
