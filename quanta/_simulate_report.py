@@ -66,8 +66,7 @@ def analyse(ds: "xr.Dataset", out: "Output", seed: int) -> dict[str, Any]:
     result = composition.test(part, found)
     record.save(found, out.record, group="transitions")
     record.save(result, out.record, group="composition")
-    figure = out.path / "figure.png"
-    plot.run(part, found, result).savefig(figure)
+    figure = plot.save(plot.run(part, found, result), out.path / "figure.png")
     return {
         "n_analysed": part.sizes["subtask"],
         **against_truth(found, part),

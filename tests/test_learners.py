@@ -1,0 +1,335 @@
+"""The contract of learners, over the whole family, and the closed forms that each member claims."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from quanta import learners
+from quanta._errors import InputError
+from quanta.frequencies import Uniform, Zipf
+from quanta.learners import LEARNERS, Exponential, Multilinear, Threshold, _hits
+
+P = Zipf(n_subtasks=50, exponent=1.3).probabilities()
+MEMBERS = {
+    **{name: member() for name, member in LEARNERS.items()},
+    "one hit": Threshold(hits=1),
+    "tiny start": Multilinear(target=3.0, initial=1e-6, rate=0.5),
+    "fast": Exponential(rate=0.4),
+}
+family = pytest.mark.parametrize("learner", MEMBERS.values(), ids=MEMBERS)
+dynamics = pytest.mark.parametrize("dynamics", _hits.DYNAMICS)
+
+
+def moments(learner, p=P, n=60):
+    """Examples from 0 to well past the last onset."""
+    end = int(20 * learner.onset(p).max())
+    return np.unique(np.concatenate([[0], np.rint(np.geomspace(1, end, n))]).astype(np.int64))
+
+
+def follow(learner, p, when, *, dynamics="expected", seed=0):
+    """States at these numbers of examples."""
+    state = learner.start(p, np.random.default_rng(seed), dynamics=dynamics)
+    states = []
+    for examples in when:
+        state = learner.advance(state, int(examples))
+        states.append(state)
+    return states
+
+
+def losses(learner, states):
+    return np.stack([learner.measure(state)["loss"] for state in states], axis=-1)
+
+
+@family
+@dynamics
+def test_the_loss_begins_at_chance_never_rises_and_ends_near_zero(learner, dynamics):
+    loss = losses(learner, follow(learner, P, moments(learner), dynamics=dynamics))
+    np.testing.assert_allclose(loss[:, 0], learner.chance_loss, rtol=1e-12)
+    assert np.all(np.diff(loss, axis=-1) <= 1e-12 * learner.chance_loss)  # but for rounding
+    assert np.all(loss >= 0)
+    assert np.all(loss[:, -1] < 0.01 * learner.chance_loss)
+
+
+@family
+def test_permuting_subtasks_permutes_rows(learner):
+    order = np.random.default_rng(1).permutation(P.size)
+    plain = losses(learner, follow(learner, P, moments(learner)))
+    permuted = losses(learner, follow(learner, P[order], moments(learner)))
+    np.testing.assert_array_equal(permuted, plain[order])
+
+
+@family
+@dynamics
+def test_a_state_that_was_saved_and_read_back_goes_on_identically(learner, dynamics, tmp_path):
+    when = moments(learner)
+    states = follow(learner, P, when, dynamics=dynamics, seed=5)
+    half = len(when) // 2
+    np.savez(tmp_path / "state.npz", **states[half]._asdict())
+    with np.load(tmp_path / "state.npz") as stored:
+        state = type(states[half])(**stored)
+    for examples, uninterrupted in zip(when[half + 1 :], states[half + 1 :], strict=True):
+        state = learner.advance(state, int(examples))
+        for ours, theirs in zip(state, uninterrupted, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@family
+def test_the_repr_evaluates_back_to_the_part(learner):
+    assert eval(repr(learner), vars(learners)) == learner
+
+
+@family
+@given(st.floats(1e-7, 1e-2), st.floats(1.5, 50.0))
+def test_onsets_scale_with_frequency_as_declared(learner, p, ratio):
+    rare, frequent = learner.onset(np.array([p / ratio, p]))
+    # of a discrete time the law holds up to one example
+    assert abs(rare / frequent / ratio**learner.onset_exponent - 1) < 2 / frequent + 1e-5
+
+
+@family
+def test_the_loss_is_half_of_chance_at_the_declared_onset(learner):
+    p = np.array([1e-2, 1e-4, 1e-6])
+    np.testing.assert_allclose(learner.expected(p, learner.onset(p)), 0.5 * learner.chance_loss, rtol=1e-4)
+
+
+@family
+def test_the_measured_sharpness_is_the_declared_one(learner):
+    p = 1e-6
+    log_time = np.linspace(-6, 4, 20_001)
+    loss = learner.expected(p, learner.onset(np.array([p])) * np.exp(log_time))
+    measured = math.e * np.max(-np.gradient(loss, log_time)) / learner.chance_loss
+    assert measured == pytest.approx(learner.sharpness(), rel=0.02)
+
+
+@family
+@dynamics
+def test_the_truth_is_where_the_curves_pass_a_half_and_from_a_tenth_to_nine_tenths(learner, dynamics):
+    p = Uniform(n_subtasks=3).probabilities() * np.array([1.5, 0.9, 0.6])
+    end = int(6 * learner.onset(p).max())
+    when = np.unique(np.rint(np.linspace(0, end, 4000)).astype(np.int64))  # dense enough to read crossings off
+    states = follow(learner, p, when, dynamics=dynamics)
+    done = 1 - losses(learner, states) / learner.chance_loss
+    truth = learner.truth(states[-1])
+    for row, onset, width in zip(done, truth.onset, truth.width, strict=True):
+        early, half, late = (np.argmax(row >= level) for level in (0.1, 0.5, 0.9))
+        if math.isnan(onset):
+            assert math.isnan(width)
+            continue
+        assert when[half - 1] - 1 <= onset <= when[half] + 1
+        spacing = when[1] - when[0] + 1
+        tolerance = spacing / when[early] + spacing / when[late]
+        assert width == pytest.approx(math.log(when[late] / when[early]), abs=tolerance)
+
+
+@pytest.mark.parametrize("learner", [Exponential(), Threshold(hits=1)], ids=repr)
+def test_what_is_exponential_in_expectation_makes_no_step(learner):
+    truth = learner.truth(follow(learner, P, moments(learner))[-1])
+    assert np.all(np.isnan(truth.onset))
+    assert np.all(np.isnan(truth.width))
+
+
+@family
+def test_a_subtask_that_never_occurs_is_never_learned(learner):
+    p = np.array([0.7, 0.3, 0.0])
+    for how in _hits.DYNAMICS:
+        state = follow(learner, p, [10**7], dynamics=how)[0]
+        assert learner.measure(state)["loss"][2] == pytest.approx(learner.chance_loss)
+        assert math.isnan(learner.truth(state).onset[2])
+    assert learner.onset(p)[2] == math.inf
+
+
+@family
+@dynamics
+def test_a_step_that_lies_ahead_is_not_yet_true(learner, dynamics):
+    state = follow(learner, P, [0], dynamics=dynamics)[0]
+    assert np.all(np.isnan(learner.truth(state).onset))
+
+
+@family
+def test_going_back_in_time_or_beyond_what_can_be_counted_is_refused(learner):
+    state = follow(learner, P, [100])[0]
+    for examples in (99, 2**53 + 1):
+        with pytest.raises(InputError, match=f"cannot advance from 100 to {examples}"):
+            learner.advance(state, examples)
+
+
+@family
+@pytest.mark.parametrize("p", [[0.5, 0.4], [1.5, -0.5], [[1.0]], [], [np.nan]], ids=str)
+def test_what_is_no_distribution_is_refused(learner, p):
+    with pytest.raises(InputError, match="frequencies have shape"):
+        learner.start(np.array(p), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("member", "fields"),
+    [
+        (Multilinear, {"initial": 0.0}),
+        (Multilinear, {"initial": 1.0}),
+        (Multilinear, {"initial": math.nan}),
+        (Multilinear, {"target": math.inf}),
+        (Multilinear, {"rate": 0.0}),
+        (Threshold, {"hits": 0}),
+        (Threshold, {"hits": 1.5}),
+        (Exponential, {"rate": 1.0}),
+        (Exponential, {"rate": math.nan}),
+    ],
+    ids=str,
+)
+def test_a_field_out_of_range_is_named_with_its_value(member, fields):
+    ((name, value),) = fields.items()
+    with pytest.raises(InputError, match=f"{name} is {value}"):
+        member(**fields)
+
+
+# ------------------------------------------------------------------------------------------------ closed forms
+
+
+@pytest.mark.parametrize(
+    ("nats", "sharpness"),
+    [*enumerate([1.26, 1.69, 2.25, 2.92, 3.64, 4.40, 5.18, 5.97], start=1)],
+)
+def test_multilinear_learning_is_the_sharper_the_smaller_its_start(nats, sharpness):
+    """Nam et al. (2024), equation 34, differentiated on a grid."""
+    assert Multilinear(initial=math.exp(-nats)).sharpness() == pytest.approx(sharpness, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("hits", "sharpness"), [*{1: 1, 2: 1.47, 3: 1.83, 4: 2.12, 5: 2.38, 8: 3.04, 10: 3.40, 20: 4.83}.items()]
+)
+def test_waiting_for_m_hits_has_the_sharpness_of_erlang_m(hits, sharpness):
+    r"""S = e m^m e^-m / (m - 1)!."""
+    assert Threshold(hits=hits).sharpness() == pytest.approx(sharpness, abs=0.006)
+
+
+@given(st.integers(1, 40), st.floats(1e-6, 0.999), st.integers(0, 10**6))
+def test_the_kernel_of_waiting_is_the_binomial_distribution_function(hits, p, n):
+    ours = Threshold(hits=hits).expected(np.array([p]), n)[0]
+    assert ours == pytest.approx(stats.binom.cdf(hits - 1, n, p), rel=1e-8, abs=1e-200)
+
+
+@pytest.mark.parametrize("hits", [1, 2, 10, 1000])
+def test_the_median_of_rare_hits_is_that_of_erlang_m(hits):
+    p = np.array([1e-7])
+    np.testing.assert_allclose(Threshold(hits=hits).onset(p) * p, special.gammaincinv(hits, 0.5), rtol=1e-5)
+
+
+def test_the_halving_time_of_the_exponential_is_the_logarithm_of_two():
+    np.testing.assert_allclose(0.01 * 1e-6 * Exponential(rate=0.01).onset(np.array([1e-6])), math.log(2), rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------ sampled runs
+
+
+def mean_over_all_runs(learner, p, when):
+    """E[loss] of sampled runs, (n_subtasks, n_moments): the loss at each count, weighed by the binomial law."""
+    counts = np.arange(when[-1] + 1)
+    at_start = follow(learner, p, [0], dynamics="sampled")[0]
+    loss = learner.measure(at_start._replace(hits=counts))["loss"]
+    return np.array([[stats.binom.pmf(counts, n, q) @ loss for n in when] for q in p])
+
+
+@family
+def test_sampled_runs_agree_in_the_mean_with_the_law_of_their_counts(learner):
+    """Within the standard error of 300 runs."""
+    p = Zipf(n_subtasks=6, exponent=1.0).probabilities()
+    when = np.ceil(learner.onset(p)[[0, 2, 5]]).astype(np.int64)
+    runs = np.stack([losses(learner, follow(learner, p, when, dynamics="sampled", seed=s)) for s in range(300)])
+    mean = mean_over_all_runs(learner, p, when)
+    # of losses from 0 to chance none scatter more than those that are either; a rare outcome may not have been seen
+    error = np.sqrt(mean * np.maximum(learner.chance_loss - mean, 0) / 300)
+    assert np.all(np.abs(runs.mean(axis=0) - mean) < 4 * error + 1e-9)
+
+
+@pytest.mark.parametrize("learner", [Threshold(), Threshold(hits=1), Exponential(), Exponential(rate=0.4)], ids=repr)
+def test_the_expected_run_is_the_mean_of_the_sampled_ones(learner):
+    p = Zipf(n_subtasks=6, exponent=1.0).probabilities()
+    when = np.ceil(learner.onset(p)[[0, 2, 5]]).astype(np.int64)
+    np.testing.assert_allclose(losses(learner, follow(learner, p, when)), mean_over_all_runs(learner, p, when), 1e-8)
+
+
+def test_the_mean_field_of_multilinear_learning_is_off_by_the_learning_rate():
+    p = Zipf(n_subtasks=6, exponent=1.0).probabilities()
+    off = []
+    for rate in (0.02, 0.01, 0.005):
+        learner = Multilinear(rate=rate)
+        when = np.ceil(learner.onset(p)[[0, 2, 5]]).astype(np.int64)
+        off.append(np.abs(losses(learner, follow(learner, p, when)) - mean_over_all_runs(learner, p, when)).max())
+    assert off[0] < 0.02 * learner.chance_loss
+    np.testing.assert_allclose(np.divide(off[:-1], off[1:]), 2, rtol=0.05)
+
+
+def test_counts_are_multinomial_whatever_the_moments_between():
+    """Mean and covariance of counts after 40 examples, reached in one leap or in three."""
+    p = np.array([0.5, 0.3, 0.2, 0.0])
+    learner = Threshold()
+    for when in ([40], [1, 17, 40]):
+        counts = np.array([follow(learner, p, when, dynamics="sampled", seed=s)[-1].hits for s in range(4000)])
+        assert np.all(counts.sum(axis=1) == 40)
+        np.testing.assert_allclose(counts.mean(axis=0), 40 * p, atol=4 * math.sqrt(10 / 4000))
+        covariance = 40 * (np.diag(p) - np.outer(p, p))
+        np.testing.assert_allclose(np.cov(counts.T), covariance, atol=10 * 5 / math.sqrt(4000))
+
+
+def test_crossings_within_a_leap_fall_as_if_every_example_had_been_drawn():
+    """The moment of the third of the hits, given how many there were: SciPy's law of order statistics."""
+    p, end = np.array([0.05, 0.95]), 200
+    learner = Threshold(hits=3)
+    leaps = [follow(learner, p, [end], dynamics="sampled", seed=s)[-1] for s in range(3000)]
+    onset = np.array([learner.truth(state).onset[0] for state in leaps])
+    onset = onset[np.isfinite(onset)]
+    law = stats.nbinom(3, 0.05)  # of failures before the third hit
+    grid = np.arange(3, end + 1)
+    cumulative = law.cdf(grid - 3) / law.cdf(end - 3)
+    observed = np.searchsorted(np.sort(onset), grid, side="right") / onset.size
+    assert np.max(np.abs(observed - cumulative)) < 1.95 / math.sqrt(onset.size)  # Kolmogorov–Smirnov at 0.1 %
+
+
+def scatter_hits_in_numpy(rng, n, tree, hits):
+    """Twin of the kernel: the same draws in the same order, node by node."""
+    size = tree.size // 2
+    todo = [(1, n)]
+    while todo:
+        node, count = todo.pop()
+        if count and node >= size:
+            hits[node - size] += count
+        elif count:
+            left, right = tree[2 * node], tree[2 * node + 1]
+            first = count if right == 0 else 0 if left == 0 else rng.binomial(count, left / (left + right))
+            todo += [(2 * node + 1, count - first), (2 * node, first)]
+
+
+@pytest.mark.parametrize("n", [0, 1, 37, 10**6, 2**45])
+@pytest.mark.parametrize("n_subtasks", [1, 2, 7, 64])
+def test_the_kernel_that_scatters_hits_equals_its_numpy_twin(n, n_subtasks):
+    from quanta.learners import _kernels
+
+    tree = _hits.pairwise_sums(Zipf(n_subtasks=n_subtasks).probabilities())
+    kernel, twin = np.zeros((2, n_subtasks), dtype=np.int64)
+    _kernels.scatter_hits(np.random.default_rng(3), n, tree, kernel)
+    scatter_hits_in_numpy(np.random.default_rng(3), n, tree, twin)
+    np.testing.assert_array_equal(kernel, twin)
+    assert kernel.sum() == n
+
+
+def binomial_below_in_numpy(hits, n, p):
+    """Twin of the kernel: the terms of the distribution function, by logarithms."""
+    j = np.arange(hits)[:, None]
+    with np.errstate(invalid="ignore"):
+        log_term = special.gammaln(n + 1) - special.gammaln(j + 1) - special.gammaln(n - j + 1)
+        log_term = log_term + j * np.log(p) + (n - j) * np.log1p(-p)
+    return np.minimum(1.0, np.exp(np.where(j <= n, log_term, -np.inf)).sum(axis=0))
+
+
+def test_the_kernel_of_expected_hits_equals_its_numpy_twin():
+    from quanta.learners import _kernels
+
+    rng = np.random.default_rng(0)
+    p, n = 10 ** rng.uniform(-6, -0.01, 500), np.rint(10 ** rng.uniform(0, 5, 500))
+    out = np.empty(500)
+    for hits in (1, 3, 10, 50):
+        _kernels.binomial_below(hits, n, p, out)
+        np.testing.assert_allclose(out, binomial_below_in_numpy(hits, n, p), rtol=1e-8, atol=1e-280)

@@ -1,0 +1,122 @@
+"""Published results that the learners must reproduce; each test names its source."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, special
+
+from quanta.frequencies import Zipf
+from quanta.learners import Exponential, Multilinear, Threshold
+
+NAM = Multilinear(target=1.0, initial=0.01, rate=1.0)  # Nam et al. (2024), settings of figure 2
+TIMES = np.geomspace(1e2, 1e4, 30)
+
+
+def mean_loss(learner, n_subtasks, alpha, times=TIMES):
+    p = Zipf(n_subtasks=n_subtasks, exponent=1 + alpha).probabilities()
+    return np.array([p @ learner.expected(p, t) for t in times])
+
+
+def slope(x, y):
+    return np.polyfit(np.log(x), np.log(y), 1)[0]
+
+
+@pytest.mark.parametrize(
+    ("p", "target", "initial", "rate"), [(0.3, 1.0, 0.01, 0.5), (0.01, 5.0, 1e-3, 0.02), (1, 0.2, 0.15, 3)]
+)
+def test_strength_follows_its_differential_equation(p, target, initial, rate):
+    """Nam et al. (2024), equations 11 and 34: dR/dt = 2 η p R (S - R)."""
+    learner = Multilinear(target=target, initial=initial, rate=rate)
+    times = np.linspace(0, 3, 7) * learner.onset(np.array([p]))
+    solution = integrate.solve_ivp(
+        lambda _, R: 2 * rate * p * R * (target - R), (0, times[-1]), [initial], "DOP853", times, rtol=1e-13, atol=1e-15
+    )
+    strength = target - np.sqrt(2 * learner.expected(np.array([p]), times))
+    np.testing.assert_allclose(strength, solution.y[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.6, 0.9])
+def test_emergence_is_delayed_in_proportion_to_rarity(alpha):
+    """Nam et al. (2024), equation 40: τ(ε) = ln[(S/R₀ - 1) / (1/ε - 1)] / (2 η p S), which grows as k^(1 + α)."""
+    p = Zipf(n_subtasks=1000, exponent=1 + alpha).probabilities()
+    onset = NAM.onset(p)
+    strength = 1 - math.sqrt(0.5) * (1 - NAM.initial)  # where half of the loss is left
+    emergent = np.log((1 / NAM.initial - 1) / (1 / strength - 1)) / (2 * p)
+    np.testing.assert_allclose(onset, emergent, rtol=1e-10)
+    assert slope(np.arange(1, 1001), onset) == pytest.approx(1 + alpha, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("n_subtasks", "alpha", "expected"),
+    [
+        (10**5, 0.3, -0.2578),
+        (10**5, 0.6, -0.3783),
+        (10**5, 0.9, -0.4739),
+        (10**6, 0.3, -0.2435),
+        (10**6, 0.6, -0.3758),
+        (10**6, 0.9, -0.4737),
+    ],
+)
+def test_the_time_scaling_law_of_finitely_many_skills(n_subtasks, alpha, expected):
+    """Nam et al. (2024), figure 2: slopes on T from 10² to 10⁴, truncation included."""
+    assert slope(TIMES, mean_loss(NAM, n_subtasks, alpha)) == pytest.approx(expected, abs=0.001)
+
+
+def test_the_prefactor_of_the_time_scaling_law():
+    """Nam et al. (2024), equation 321, at α = 0.9 and T = 10⁴."""
+    alpha, gap = 0.9, 1 / NAM.initial - 1
+    integral, _ = integrate.quad(
+        lambda v: (1 + alpha) * v**alpha * v**-1 / (1 + math.exp(2 * v ** (1 + alpha)) / gap) ** 2, 0, 4
+    )
+    prefactor = 0.5 * special.zeta(1 + alpha) ** (-1 / (1 + alpha)) / (1 + alpha) * integral
+    ratio = mean_loss(NAM, 10**6, alpha, [1e4])[0] / (prefactor * 1e4 ** NAM.step_exponent(1 + alpha))
+    assert ratio == pytest.approx(1.0, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "expected", "ratio"), [(0.3, -0.2465, 0.903), (0.6, -0.3757, 0.994), (0.9, -0.4731, 1.000)]
+)
+def test_the_data_scaling_law_of_one_shot_learning(alpha, expected, ratio):
+    """Hutter (2021), equation 2, and Nam et al. (2024), equations 322 to 324: Σ p (1 - p)^D."""
+    times = np.rint(TIMES)
+    assert slope(times, mean_loss(Threshold(hits=1), 10**6, alpha, times)) == pytest.approx(expected, abs=0.002)
+    power = alpha / (1 + alpha)
+    prefactor = special.zeta(1 + alpha) ** (-1 / (1 + alpha)) * special.gamma(power) / (1 + alpha)
+    last = mean_loss(Threshold(hits=1), 10**6, alpha, [1e4])[0]
+    assert last / (prefactor * 1e4**-power) == pytest.approx(ratio, abs=0.002)
+
+
+@pytest.mark.parametrize(("hits", "expected", "disorder"), [(1, 0.694, 0.90), (10, 0.714, 0.46), (100, 0.713, 0.18)])
+def test_hits_needed_set_how_orderly_subtasks_are_learned(hits, expected, disorder):
+    """Michaud et al. (2023), section 2: n(D) ∝ D^(1 / (1 + α)); its essay: few hits, little order (α = 0.4)."""
+    p = Zipf(n_subtasks=10**6, exponent=1.4).probabilities()
+    learner = Threshold(hits=hits)
+    examples = hits * np.rint(np.geomspace(1e2, 1e6, 9)).astype(int)
+    counts, late = [], []
+    for seed in range(5):
+        state = learner.start(p, np.random.default_rng(seed), dynamics="sampled")
+        for n in examples:
+            state = learner.advance(state, n)
+            known = learner.measure(state)["loss"] == 0
+            counts.append(known.sum())
+        late.append(np.mean(np.flatnonzero(known) > np.argmin(known)))  # known beyond the first unknown
+    in_the_mean = np.reshape(counts, (5, -1)).mean(axis=0)
+    assert slope(examples, in_the_mean) == pytest.approx(expected, abs=0.02)
+    assert np.mean(late) == pytest.approx(disorder, abs=0.05)
+
+
+@pytest.mark.parametrize("learner", [Multilinear(), Threshold(), Exponential()], ids=repr)
+@pytest.mark.parametrize("alpha", [0.6, 0.9])
+def test_every_learner_comes_to_the_exponent_that_it_declares(learner, alpha):
+    """α / (1 + α): Hutter (2021), Michaud et al. (2023), Nam et al. (2024), whatever the single curves look like."""
+    start = learner.onset(Zipf(n_subtasks=10**6, exponent=1 + alpha).probabilities()[[30]])[0]
+    times = np.rint(start * np.geomspace(1, 30, 8))
+    assert slope(times, mean_loss(learner, 10**6, alpha, times)) == pytest.approx(
+        learner.step_exponent(1 + alpha), abs=0.01
+    )
+
+
+def test_no_exponent_is_declared_where_there_is_no_infinite_zipf_law():
+    assert math.isnan(Multilinear().step_exponent(1.0))
+    assert Multilinear().step_exponent(1.5) == pytest.approx(-1 / 3)
