@@ -104,7 +104,7 @@ def detect(
     out |= {
         "status": word,
         "half_time": half_time,
-        "share": found["height"] / found["drop"],
+        "share": np.where(found["drop"] > 0, found["height"] / np.maximum(found["drop"], 1e-300), np.nan),
         "base_sharpness": base,
         "changed": changed,
         "complete": complete,
@@ -138,8 +138,10 @@ def base_of(record: xr.Dataset, metric: str) -> np.ndarray:
     """S0 of every subtask without a control, (n_subtasks,)."""
     n = record.sizes["subtask"]
     classes = record["n_classes"].values if "n_classes" in record else np.full(n, np.nan)
-    units = record[metric].attrs.get("units", "nat") if metric == "loss" else "nat"
-    return base_sharpness(record.attrs["optimizer"], classes, units)
+    if metric != "loss":
+        # What a convex model does to an accuracy or a probability is not known in closed form: the widest bound.
+        return base_sharpness("unknown", classes)
+    return base_sharpness(record.attrs["optimizer"], classes, record["loss"].attrs.get("units", "nat"))
 
 
 def _clock(record: xr.Dataset, step: np.ndarray) -> tuple[np.ndarray, str]:

@@ -69,6 +69,7 @@ class LikelihoodRatio(AbstractDetector):
         n_null = d.null.shape[0]
         found["step_part"] = _steps(d.t, theta, amplitude[:, n_null:])
         found["fitted"] = amplitude[:, :n_null] @ d.null + found["step_part"]
+        found["step_sharpness"] = np.where(found["step_sharpness"] > 0, found["step_sharpness"], np.nan)
         found["width"] = _WEIBULL_WIDTH / found["step_sharpness"]
         found["sharpness_low"] = found["sharpness"] * np.exp(-1.645 * np.minimum(found["log_sharpness_error"], 20.0))
         found["spike"] = spike

@@ -1,0 +1,376 @@
+"""The test: is this run's loss a composition of phase changes?
+
+``python -m quanta.composition RUN [--control RUN …]``
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from quanta import _cli
+from quanta._errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+__all__ = ["explain", "main", "test"]
+
+_FIRES = 0.05  # share of a control's tested subtasks that may be sharp
+
+
+def test(
+    record: "xr.Dataset",
+    transitions: "xr.Dataset | None" = None,
+    *,
+    controls: "Sequence[xr.Dataset]" = (),
+    seed: int = 0,
+) -> "xr.Dataset":
+    """Test whether a run's loss is a composition of phase changes.
+
+    Parameters
+    ----------
+    record : xr.Dataset
+        A run record.
+    transitions : xr.Dataset, optional
+        What :func:`quanta.transitions.detect` found in it; computed if not given, or if a control raises S0.
+    controls : sequence of records
+        Models whose answer is known to be smooth, trained on the same subtasks and data.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    xr.Dataset
+        Scalars: the claims (A) ``fraction_sharp``, ``sharp_weight_low``/``_high``, (B) ``dispersion``, (C) ``timing_*``,
+        ``held_out_q2``; attrs ``verdict``, ``reasons`` (list of str), ``sentence``, ``row``, ``controls`` (list of str).
+
+    Raises
+    ------
+    InputError
+        If a control belongs to another run, or the record is too short to tell.
+    """
+    import numpy as np
+    import xarray as xr
+
+    from quanta import _claims, _verdict
+    from quanta import transitions as detection
+
+    judged = [_judge_control(control, record, i) for i, control in enumerate(controls)]
+    usable = [control for control, found in zip(controls, judged, strict=True) if found["state"] == "ok"]
+    if transitions is None or usable:
+        transitions = detection.detect(record, control=usable or None)
+    rng = np.random.default_rng(seed)
+    e = _evidence(record, transitions)
+    claims: dict[str, float] = {"n_subtasks": float(record.sizes["subtask"])}
+    claims |= _claims.sharpness(e)
+    claims["dispersion"] = _claims.dispersion(e)
+    claims |= _claims.timing(e, rng)
+    if "loss" in record:
+        step = record["step"].values.astype(float)
+        curves = record["loss"].values.astype(float).reshape(-1, step.size)
+        claims |= _claims.held_out(e, curves, step, rng)
+    claims["base_sharpness"] = float(transitions["base_sharpness"].median())
+    n_only = int((e.metric_only & e.tested).sum())
+    claims["metric_only_low"] = _claims.wilson(n_only, int(e.tested.sum()))[0] if n_only else 0.0
+
+    alone = not ("loss" in record or "probability" in record)
+    verdict = _verdict.decide(claims, judged, accuracy_alone=alone)
+    result = xr.Dataset({name: float(value) for name, value in claims.items()})
+    sentence = _sentence(verdict, judged, record)
+    result.attrs = {
+        "verdict": verdict.word,
+        "row": verdict.row,
+        "reasons": [*verdict.reasons, *(c["reason"] for c in judged if c["state"] != "fires")],
+        "controls": [f"{c['kind']}: {c['state']}" for c in judged],
+        "sentence": sentence,
+        "detector": transitions.attrs["detector"],
+    }
+    return result
+
+
+def _evidence(record: "xr.Dataset", found: "xr.Dataset") -> Any:
+    """Flatten seeds and subtasks; share weights out between seeds."""
+    import numpy as np
+
+    from quanta._claims import Evidence
+
+    shape = found["status"].shape
+    n_copies = int(np.prod(shape[:-1]))
+
+    def flat(name: str) -> "np.ndarray":
+        return found[name].values.reshape(-1)
+
+    def spread(values: "np.ndarray") -> "np.ndarray":
+        return np.broadcast_to(values, shape).reshape(-1)
+
+    n = record.sizes["subtask"]
+    frequency = record["frequency"].values if "frequency" in record else np.full(n, np.nan)
+    sharp = flat("status") == "sharp"
+    return Evidence(
+        status=flat("status"),
+        complete=flat("complete"),
+        changed=flat("changed"),
+        weight=spread(record["weight"].values) / n_copies,
+        frequency=spread(frequency),
+        start=flat("start"),
+        end=flat("end"),
+        height=flat("height"),
+        time=np.where(sharp, flat("onset"), flat("half_time")),
+        log_time_mean=flat("log_time_mean"),
+        log_time_variance=flat("log_time_variance"),
+        sharpness=flat("sharpness"),
+        metric_only=flat("metric_only"),
+    )
+
+
+def _judge_control(control: "xr.Dataset", record: "xr.Dataset", number: int) -> dict[str, Any]:
+    """Whether a control can calibrate the test: {kind, state, reason}.
+
+    States: ok; fires (more than 5 % sharp after its own S0); unfinished (evidence of its own, but no calibration);
+    unstable (refused).
+    """
+    import numpy as np
+
+    from quanta import record as records
+    from quanta import transitions as detection
+
+    records.validate(control)
+    kind = str(control.attrs.get("control_kind") or "given")
+    if control.sizes["subtask"] != record.sizes["subtask"]:
+        raise InputError(
+            f"control {number + 1} ({kind}) has {control.sizes['subtask']} subtasks and the run has "
+            f"{record.sizes['subtask']}; a control must see the same subtasks. Train it with the run's own settings."
+        )
+    mine, theirs = record.attrs.get("data_id"), control.attrs.get("data_id")
+    if mine and theirs and mine != theirs:
+        raise InputError(
+            f"control {number + 1} ({kind}) was trained on other data (data_id {theirs}, the run's is {mine}): its task, "
+            f"subtasks, frequencies, batch size or seed differ. Train it with the run's own settings."
+        )
+    mean = records.mean_loss(control).values.reshape(-1, control.sizes["step"])
+    lowest_start = np.median(mean[:, :3], axis=1)
+    smoothed = np.median(np.stack([mean[:, :-2], mean[:, 1:-1], mean[:, 2:]]), axis=0)
+    if control.attrs.get("control_status") == "unstable" or np.any(smoothed.max(axis=1) > 1.1 * lowest_start):
+        why = f"the {kind} control is unstable (its loss rises above its start) and is refused: it calibrates nothing"
+        return {"kind": kind, "state": "unstable", "reason": why}
+    found = detection.detect(control)
+    status, changed, complete = (found[name].values for name in ("status", "changed", "complete"))
+    tested = complete & np.isin(status, ("sharp", "smooth"))
+    n, k = int(tested.sum()), int((tested & (status == "sharp")).sum())
+    size = status.size
+    label = f"the {kind} control ({int(complete.sum())} of {size} subtasks finished"
+    if n:
+        label += f", {k} of {n} sharp, S median {float(np.nanmedian(found['sharpness'].values[tested])):.2f}"
+    label += ")"
+    if n and k > _FIRES * n:
+        why = f"{label} fires: a model that cannot have phase changes looks sharp here, so sharpness proves nothing"
+        return {"kind": kind, "state": "fires", "reason": why}
+    if complete.sum() < max(size / 2, 1):
+        moved = int(changed.sum())
+        why = f"{label} is unfinished ({moved} changed): it cannot calibrate S0, but linear learning does not account for the drop"
+        return {"kind": kind, "state": "unfinished", "reason": why}
+    return {"kind": kind, "state": "ok", "reason": f"{label} could have refuted it, and did not"}
+
+
+COUPLED = ("kernel", "linearised")
+
+
+def _sentence(verdict: Any, controls: list[dict[str, Any]], record: "xr.Dataset") -> str:
+    from quanta._verdict import SENTENCES
+
+    parts = [SENTENCES[verdict.word]]
+    if verdict.word in ("ordered-composition", "unordered-composition", "synchronous", "mixed"):
+        coupled = {c["state"] for c in controls if c["kind"] in COUPLED}
+        if "ok" in coupled:
+            parts.append("sharper than the linearised network of the same run")
+        elif "unfinished" in coupled:
+            parts.append("linear learning does not account for the drop, but finished too little to calibrate how sharp it can be")
+        else:
+            parts.append("no coupled control: faster than first-order learning with unshared features")
+    return "; ".join(parts) + ", at this partition into subtasks."
+
+
+def control_command(record: "xr.Dataset") -> str | None:
+    """The command that trains the coupled control of a run, if it was trained here."""
+    return record.attrs.get("kernel_command")
+
+
+def explain(
+    record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None" = None
+) -> "tuple[Figure, str]":
+    """One subtask's case: its curve, the best null, null + step, and every gate passed or failed.
+
+    Parameters
+    ----------
+    record : xr.Dataset
+        A run record without leading dims (select one seed first).
+    subtask : int
+        Index of the subtask.
+    transitions : xr.Dataset, optional
+        From :func:`quanta.transitions.detect` on the record.
+
+    Returns
+    -------
+    (matplotlib Figure, str)
+        The panel, and the same in words.
+    """
+    from quanta import plot
+    from quanta import transitions as detection
+
+    n = record.sizes["subtask"]
+    if not 0 <= subtask < n:
+        raise InputError(f"subtask is {subtask}; expected 0 to {n - 1}.")
+    if transitions is None:
+        transitions = detection.detect(record)
+    one = transitions.isel(subtask=subtask)
+    if one["status"].ndim:
+        raise InputError(f"the record has the dims {one['status'].dims}; select one, as record.isel(seed=0).")
+    metric = transitions.attrs["metric"]
+    curve = record[metric].isel(subtask=subtask).values.astype(float)
+    curve = curve if metric == "loss" else 1 - curve
+    clock = detection._clock(record, record["step"].values.astype(float))[0]
+    null = detection.LikelihoodRatio().best_null(curve, clock, float(one["phi"]))
+    value = {name: one[name].item() for name in one.data_vars if one[name].ndim == 0}
+    gates = _gates(value)
+    title = f"subtask {subtask}: {value['status']}"
+    fit = {
+        "subtask": subtask,
+        "curve": curve,
+        "null": null,
+        "fitted": one["fitted"].values,
+        "onset": value["onset"],
+        "gates": gates,
+        "title": title,
+    }
+    lines = [title, *(f"  {'passed' if ok else 'failed'}  {name}: {got} ({need})" for name, got, need, ok in gates)]
+    return plot.explain(record, fit), "\n".join(lines)
+
+
+def _gates(v: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
+    """(name, value, what was needed, passed) of every gate, in the order in which they are asked."""
+    low, base = v["sharpness_low"], v["base_sharpness"]
+    return [
+        ("changed", f"{v['start']:.3g} → {v['end']:.3g}", "falls by 10 % of chance, below 75 % of it", bool(v["changed"])),
+        ("finished", f"ends at {v['end']:.3g}", "below 25 % of chance, and settled", bool(v["complete"])),
+        ("better than the null", f"T = {v['statistic']:.1f}", f"above {v['statistic_needed']:.1f}", bool(v["gate_statistic"])),
+        ("step high enough", f"{v['share']:.0%} of the drop", "at least 30 %", bool(v["gate_height"])),
+        ("sharp enough", f"S = {v['sharpness']:.2f}, at least {low:.2f}", f"bound above S0 = {base:.2f}", bool(v["gate_sharpness"])),
+        ("no bump", f"T of a bump {v['bump_statistic']:.1f}", "not 3 above the step's", bool(v["gate_bump"])),
+        ("enough exposures", "few" if v["few_exposures"] else "many", "8 or more before the onset", not v["few_exposures"]),
+        ("rate not decaying", "decaying" if v["in_decay"] else "steady", "began before any decay", not v["in_decay"]),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- the command
+
+
+def _options() -> type:
+    import tyro
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options(_cli.Common):
+        """Test whether the loss of a run is a composition of phase changes, against its controls."""
+
+        record: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+        """The run: a .zarr or .nc record, or the directory of a run."""
+        control: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
+        """A control of the same run (may be repeated): its kernel, its table."""
+        explain: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = ()
+        """Draw the case of this subtask (may be repeated); by default the median one."""
+
+    return Options
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Test a run, as the flags say; print the verdict, save the analyses with the record, draw the figures."""
+    parsed = _cli.parse("composition", _options(), {}, argv)
+    options = parsed.options
+    from quanta import plot, record, transitions
+    from quanta._output import output
+
+    ds = record.load(options.record)
+    controls = [record.load(path) for path in options.control]
+    store = record.locate(options.record)
+    name = store.parent.name if store.stem == "record" else store.stem
+    found = transitions.detect(ds)
+    result = test(ds, found, controls=controls, seed=options.seed)
+    if controls:
+        found = _with_controls(ds, found, result, controls)
+    out = output("composition", name, parsed)
+    figures = [out.path / "composition.png"]
+    flat = ds.isel({dim: 0 for dim in ds["step"].dims if dim not in ("subtask", "step")})
+    plot.save(plot.run(flat, found, result), figures[0])
+    for k in options.explain or (_typical(found),):
+        figure, _ = explain(flat, int(k), found)
+        figures.append(out.path / f"subtask-{k}.png")
+        plot.save(figure, figures[-1])
+    for group, analysis in (("transitions", found), ("composition", result)):
+        try:
+            record.save(analysis, store, group=group)
+        except OSError as error:
+            print(f"the {group} could not be saved with the record: {error}", file=sys.stderr)
+    summary = summarise(result) | {"figures": [str(f) for f in figures], "record": str(store)}
+    out.finish(parsed.configuration(), summary)
+    print(json.dumps(summary) if options.json else _report(result, ds, figures))
+    return 0
+
+
+def _with_controls(ds: "xr.Dataset", found: "xr.Dataset", result: "xr.Dataset", controls: list[Any]) -> "xr.Dataset":
+    """The transitions as judged with the controls' S0, where that is higher."""
+    from quanta import transitions
+
+    if float(result["base_sharpness"]) <= float(found["base_sharpness"].median()) + 1e-12:
+        return found
+    usable = [c for c, word in zip(controls, result.attrs["controls"], strict=True) if word.endswith(": ok")]
+    return transitions.detect(ds, control=usable)
+
+
+def _typical(found: "xr.Dataset") -> int:
+    """The subtask of median sharpness among the sharp, else among all."""
+    import numpy as np
+
+    s = found["sharpness"].values.reshape(-1, found.sizes["subtask"])[0]
+    sharp = (found["status"].values.reshape(-1, found.sizes["subtask"])[0] == "sharp") & np.isfinite(s)
+    pool = np.flatnonzero(sharp if sharp.any() else np.isfinite(s))
+    if pool.size == 0:
+        return 0
+    return int(pool[np.argsort(s[pool])[pool.size // 2]])
+
+
+def summarise(result: "xr.Dataset") -> dict[str, Any]:
+    """The result as one flat JSON object: verdict, reasons, and every number (nan as null)."""
+    numbers = {name: float(value) for name, value in result.data_vars.items()}
+    words = {name: result.attrs[name] for name in ("verdict", "sentence", "row", "reasons", "controls")}
+    return words | {name: value if value == value else None for name, value in numbers.items()}
+
+
+def _report(result: "xr.Dataset", ds: "xr.Dataset", figures: list[Path]) -> str:
+    lines = [f"verdict: {result.attrs['verdict']}", result.attrs["sentence"]]
+    lines += [f"  · {reason}" for reason in result.attrs["reasons"]]
+    q2, null = float(result["held_out_q2"]) if "held_out_q2" in result else float("nan"), None
+    if q2 == q2:
+        null = float(result["held_out_q2_null"])
+        lines.append(f"  · held out: Q² = {q2:.3f} of half the subtasks from the other half (times permuted: {null:.3f})")
+    lines.append(f"  row of the verdict table: {result.attrs['row']}")
+    if not any(word.split(":")[0] in COUPLED for word in result.attrs["controls"]):
+        command = control_command(ds)
+        if command:
+            lines.append(f"  make the coupled control: {command}")
+        elif ds.attrs["source"] == "trained":
+            lines.append("  make the coupled control: python -m quanta.train --model kernel, with the run's own settings")
+    lines += [f"figure: {path}" for path in figures]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``python -m quanta.composition``."""
+    return _cli.main("composition", run, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
