@@ -121,8 +121,9 @@ def _evidence(record: "xr.Dataset", found: "xr.Dataset") -> Any:
         end=flat("end"),
         height=flat("height"),
         time=np.where(sharp, flat("onset"), flat("half_time")),
-        log_time_mean=flat("log_time_mean"),
-        log_time_variance=flat("log_time_variance"),
+        # Of a sharp subtask the step alone is placed: ln t of a Weibull step has the variance π²/(6 n²).
+        log_time_mean=np.where(sharp, np.log(flat("onset")), flat("log_time_mean")),
+        log_time_variance=np.where(sharp, np.pi**2 / 6 / flat("step_sharpness") ** 2, flat("log_time_variance")),
         sharpness=flat("sharpness"),
         metric_only=flat("metric_only"),
     )
@@ -189,7 +190,9 @@ def _sentence(verdict: Any, controls: list[dict[str, Any]], record: "xr.Dataset"
         if "ok" in coupled:
             parts.append("sharper than the linearised network of the same run")
         elif "unfinished" in coupled:
-            parts.append("linear learning does not account for the drop, but finished too little to calibrate how sharp it can be")
+            parts.append(
+                "linear learning does not account for the drop, but finished too little to calibrate how sharp it can be"
+            )
         else:
             parts.append("no coupled control: faster than first-order learning with unshared features")
     return "; ".join(parts) + ", at this partition into subtasks."
@@ -200,9 +203,7 @@ def control_command(record: "xr.Dataset") -> str | None:
     return record.attrs.get("kernel_command")
 
 
-def explain(
-    record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None" = None
-) -> "tuple[Figure, str]":
+def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None" = None) -> "tuple[Figure, str]":
     """One subtask's case: its curve, the best null, null + step, and every gate passed or failed.
 
     Parameters
@@ -255,13 +256,33 @@ def _gates(v: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
     """(name, value, what was needed, passed) of every gate, in the order in which they are asked."""
     low, base = v["sharpness_low"], v["base_sharpness"]
     return [
-        ("changed", f"{v['start']:.3g} → {v['end']:.3g}", "falls by 10 % of chance, below 75 % of it", bool(v["changed"])),
+        (
+            "changed",
+            f"{v['start']:.3g} → {v['end']:.3g}",
+            "falls by 10 % of chance, below 75 % of it",
+            bool(v["changed"]),
+        ),
         ("finished", f"ends at {v['end']:.3g}", "below 25 % of chance, and settled", bool(v["complete"])),
-        ("better than the null", f"T = {v['statistic']:.1f}", f"above {v['statistic_needed']:.1f}", bool(v["gate_statistic"])),
+        (
+            "better than the null",
+            f"T = {v['statistic']:.1f}",
+            f"above {v['statistic_needed']:.1f}",
+            bool(v["gate_statistic"]),
+        ),
         ("step high enough", f"{v['share']:.0%} of the drop", "at least 30 %", bool(v["gate_height"])),
-        ("sharp enough", f"S = {v['sharpness']:.2f}, at least {low:.2f}", f"bound above S0 = {base:.2f}", bool(v["gate_sharpness"])),
-        ("no bump", f"T of a bump {v['bump_statistic']:.1f}", "not 3 above the step's", bool(v["gate_bump"])),
-        ("enough exposures", "few" if v["few_exposures"] else "many", "8 or more before the onset", not v["few_exposures"]),
+        (
+            "sharp enough",
+            f"S = {v['sharpness']:.2f}, at least {low:.2f}",
+            f"bound above S0 = {base:.2f}",
+            bool(v["gate_sharpness"]),
+        ),
+        ("no bump", f"T of a bump {v['bump_statistic']:.1f}", "not above the step's", bool(v["gate_bump"])),
+        (
+            "enough exposures",
+            "few" if v["few_exposures"] else "many",
+            "8 or more before the onset",
+            not v["few_exposures"],
+        ),
         ("rate not decaying", "decaying" if v["in_decay"] else "steady", "began before any decay", not v["in_decay"]),
     ]
 
@@ -355,14 +376,18 @@ def _report(result: "xr.Dataset", ds: "xr.Dataset", figures: list[Path]) -> str:
     q2, null = float(result["held_out_q2"]) if "held_out_q2" in result else float("nan"), None
     if q2 == q2:
         null = float(result["held_out_q2_null"])
-        lines.append(f"  · held out: Q² = {q2:.3f} of half the subtasks from the other half (times permuted: {null:.3f})")
+        lines.append(
+            f"  · held out: Q² = {q2:.3f} of half the subtasks from the other half (times permuted: {null:.3f})"
+        )
     lines.append(f"  row of the verdict table: {result.attrs['row']}")
     if not any(word.split(":")[0] in COUPLED for word in result.attrs["controls"]):
         command = control_command(ds)
         if command:
             lines.append(f"  make the coupled control: {command}")
         elif ds.attrs["source"] == "trained":
-            lines.append("  make the coupled control: python -m quanta.train --model kernel, with the run's own settings")
+            lines.append(
+                "  make the coupled control: python -m quanta.train --model kernel, with the run's own settings"
+            )
     lines += [f"figure: {path}" for path in figures]
     return "\n".join(lines)
 

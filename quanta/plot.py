@@ -209,7 +209,7 @@ def _draw_pieces(
     groups = np.array_split(order, min(len(order), _MAX_CURVES)) if len(order) else []
     for group in groups:
         above = below + np.maximum(pieces[group].sum(axis=0), 0.0)
-        axes.fill_between(step, below, above, color=colours[group].mean(axis=0), lw=0)
+        axes.fill_between(step, below, above, color=colours[group].mean(axis=0), lw=0.3)
         if len(groups) <= _MAX_EDGES:
             axes.plot(step, above, color="white", lw=0.4)
         below = above

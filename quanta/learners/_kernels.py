@@ -90,24 +90,41 @@ def mark_crossings(
 
 
 @njit(cache=True, nogil=True)
+def log_scaled_sum(n: float, odds: float, shares: np.ndarray, last: int) -> float:
+    """Logarithm of the sum of the terms, rescaled whenever they come near the largest number."""
+    huge = 1e200
+    log_scale, term, total = 0.0, 1.0, 1.0
+    for j in range(last):
+        term *= (n - j) * odds * shares[j]
+        total += term
+        if term > huge:
+            term, total, log_scale = term / huge, total / huge, log_scale + math.log(huge)
+    return log_scale + math.log(total)
+
+
+@njit(cache=True, nogil=True)
 def binomial_below(hits: int, n: np.ndarray, p: np.ndarray, out: np.ndarray) -> None:
     """Chance that ``n`` draws of chance ``p`` hit fewer than ``hits`` times, into ``out``; all of shape (m,).
 
-    The ``hits`` terms are summed relative to the first, (1 - p)^n, and rescaled before they can overflow.
+    The ``hits`` terms are summed relative to the first, (1 - p)^n. Their sum is at most (1 + n p / (1 - p))^(hits - 1),
+    which tells where it cannot overflow, so that most need one logarithm and one exponential.
     """
-    huge = 1e200
+    shares = 1.0 / np.arange(1, hits + 1)
+    safe = math.expm1(min(600.0 / max(hits - 1, 1), 700.0))  # n p / (1 - p) up to which the sum is below e^600
     for k in range(p.size):
         if p[k] >= 1.0:
             out[k] = 1.0 if n[k] < hits else 0.0
             continue
         odds = p[k] / (1.0 - p[k])
-        log_scale = n[k] * math.log1p(-p[k])
-        term = total = 1.0
-        for j in range(hits - 1):
-            term *= (n[k] - j) / (j + 1) * odds
-            if term <= 0.0:  # there are no more than j draws
-                break
-            total += term
-            if term > huge:
-                term, total, log_scale = term / huge, total / huge, log_scale + math.log(huge)
-        out[k] = min(1.0, math.exp(log_scale + math.log(total)))
+        log_first = n[k] * math.log1p(-p[k])
+        last = int(min(hits - 1, math.ceil(n[k])))  # there are no more hits than draws
+        if n[k] * odds > safe or -1400.0 < log_first < -700.0:
+            out[k] = min(1.0, math.exp(log_first + log_scaled_sum(n[k], odds, shares, last)))
+        elif log_first <= -1400.0:  # below the least number, whatever the sum
+            out[k] = 0.0
+        else:
+            term = total = 1.0
+            for j in range(last):
+                term *= (n[k] - j) * odds * shares[j]
+                total += term
+            out[k] = min(1.0, math.exp(log_first) * total)

@@ -7,7 +7,7 @@ from quanta.transitions._fit import (
     add_step,
     autocorrelation,
     best_bump,
-    best_mirrored,
+    best_other_step,
     log_sharpness_error,
     null_gram,
     refine,
@@ -188,10 +188,10 @@ def _judge(y, d, G, x_null, phi, theta, x, rss, null_rss, bump_rss, rise, floor_
     out[_GATE_S] = out[_SHARPNESS] * np.exp(-z_low * error) > base
     step_statistic = T - 12.0 * (q - 1)
     if q == 1 and T > out[_NEEDED] and T_bump > T - 10.0:
-        mirrored = best_mirrored(y, d, G, phi, x_null, np.log(out[_ONSET]), 3.0843 / exponent)
-        mirrored_T = m * np.log((null_rss + floor_rss) / (mirrored + floor_rss)) * (1.0 - floored)
-        step_statistic = max(T, mirrored_T)
-    bumpy = T_bump > step_statistic + 3.0
+        other = best_other_step(y, d, G, phi, x_null, np.log(out[_ONSET]), 3.0843 / exponent)
+        other_T = m * np.log((null_rss + floor_rss) / (other + floor_rss)) * (1.0 - floored)
+        step_statistic = max(T, other_T)
+    bumpy = T_bump > step_statistic
     out[_GATE_B] = not bumpy
     sharp = out[_GATE_T] > 0 and out[_GATE_H] > 0 and out[_GATE_S] > 0 and out[_GATE_B] > 0
     out[_SHARP] = sharp
@@ -241,7 +241,9 @@ def _one(y, d, pool, max_steps, rules, base, step_plain, step_lag, bump_plain, b
     bump_rss, rise = null_rss, 0.0
     if T1 > rules[0] - 2.0:
         bump_rss, rise = best_bump(y, d, G, phi, x_null, bump_plain, bump_lag)
-    passed_first = _judge(y, d, G, x_null, phi, theta, xs, rss, null_rss, bump_rss, rise, floor_rss, floored, rules, base, first)
+    passed_first = _judge(
+        y, d, G, x_null, phi, theta, xs, rss, null_rss, bump_rss, rise, floor_rss, floored, rules, base, first
+    )
     theta_first, x_first = theta, xs
 
     # More steps, re-estimating φ each time: one step too few leaves its residual correlated.
@@ -271,7 +273,9 @@ def _one(y, d, pool, max_steps, rules, base, step_plain, step_lag, bump_plain, b
     if q > 1:
         more = np.zeros(out.size)
         bump_rss, rise = best_bump(y, d, G_q, phi_q, x_null, bump_plain, bump_lag)
-        passed = _judge(y, d, G_q, x_null, phi_q, theta, xs, rss_q, null_q, bump_rss, rise, floor_rss, floored, rules, base, more)
+        passed = _judge(
+            y, d, G_q, x_null, phi_q, theta, xs, rss_q, null_q, bump_rss, rise, floor_rss, floored, rules, base, more
+        )
         if passed and not passed_first:
             out[:] = more
             chosen_theta, chosen_x = theta, xs

@@ -4,6 +4,8 @@ The model is y = Σ_j c_j e^{-t/τ_j} + Σ_i h_i e^{-(t/t_i)^{n_i}} + AR(1) nois
 (variable projection), so that only (ln t_i, ln n_i) are sought, by Levenberg–Marquardt with Kaufman's Jacobian.
 """
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -280,26 +282,42 @@ def _rise(y, r):
 
 
 @njit(cache=True, nogil=True)
-def best_mirrored(y, d, G_null, phi, x_null, log_onset, width):
-    """Null plus one Gompertz step, 1 − e^{-(t/τ)^{-n}}, near a step's place and width: the weighted square.
+def _other_step(u, shape):
+    """A unit step in u (nats from t50, in units of the 10–90 % width): Gompertz, logistic or Gaussian in log time."""
+    if shape == 0:
+        return 1.0 - np.exp(-np.log(2.0) * np.exp(min(-3.0843 * u, 50.0)))
+    if shape == 1:
+        return 1.0 / (1.0 + np.exp(min(4.3944 * u, 50.0)))
+    return 0.5 * math.erfc(u * 2.5631 / np.sqrt(2.0))
 
-    A Weibull step that misfits a late, long tail must not be taken for a bump.
+
+@njit(cache=True, nogil=True)
+def best_other_step(y, d, G_null, phi, x_null, log_onset, width):
+    """Null plus one step of another shape, near a step's place and width: the weighted square of the best.
+
+    A step that misfits Weibull's tails must not be taken for a bump.
     """
     n, m = d.null.shape[0], y.size
     row = np.empty((1, m))
     best = np.inf
-    for scale in (0.6, 0.8, 1.0, 1.25):
-        exponent = 3.0843 / (width * scale)
-        for shift in (-0.3, -0.15, 0.0, 0.15, 0.3):
-            log_time = log_onset + shift * width + np.log(np.log(2.0)) / exponent
-            for i in range(m):
-                row[0, i] = 1.0
-                if d.t[i] > 0.0:
-                    row[0, i] = 1.0 - np.exp(-np.exp(min(-exponent * (np.log(d.t[i]) - log_time), 50.0)))
-            x = np.zeros(n + 1)
-            x[:n] = x_null
-            rss, _, _ = solve(y, d, G_null, phi, row, x)
-            best = min(best, rss)
+    for shape in range(3):
+        centre, scale = log_onset, width
+        # A coarse look around, then finer looks around the best so far.
+        for fineness in (1.0, 0.5, 0.25):
+            from_centre, from_scale = centre, scale
+            for i in range(3):
+                for j in range(3):
+                    try_centre = from_centre + (i - 1) * 0.2 * fineness * width
+                    try_scale = from_scale * np.exp((j - 1) * 0.35 * fineness)
+                    for p in range(m):
+                        row[0, p] = 1.0
+                        if d.t[p] > 0.0:
+                            row[0, p] = _other_step((np.log(d.t[p]) - try_centre) / try_scale, shape)
+                    x = np.zeros(n + 1)
+                    x[:n] = x_null
+                    rss, _, _ = solve(y, d, G_null, phi, row, x)
+                    if rss < best:
+                        best, centre, scale = rss, try_centre, try_scale
     return best
 
 
