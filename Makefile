@@ -31,7 +31,7 @@ demo: $(INSTALLED)
 ifneq ($(WITH_TORCH),)
 	@$(MAKE) --no-print-directory -j 2 demo-transformer demo-tabular demo-kernel
 	$(BIN)/python -m quanta.composition runs/demo-transformer $(CONTROLS)
-	$(BIN)/python -m quanta.compare runs/demo-transformer $(CONTROLS)
+	$(BIN)/python -m quanta.compare runs/demo-transformer runs/demo-simulated
 else
 	@echo "The transformer was left out: no PyTorch. Run: make demo TORCH_INDEX=<the index of PyTorch's CPU builds>"
 endif

@@ -136,20 +136,18 @@ def compare(record: xr.Dataset, result: xr.Dataset) -> Figure:
     predicted = result["prediction"].sel(model=best).values
     order = result["onset"].sel(model=best).values
     colours, _ = _by_frequency(record)
-    figure, (axes,) = _figure(str(result.attrs["sentence"]), panels=1)
+    figure, (axes,) = _figure(str(result.attrs["headline"]), panels=1)
     floor = result["floor_part"].sel(model=best).values
-    total = weight @ predicted
-    _draw_pieces(axes, step, total, weight[:, None] * (predicted - floor), order, colours)
-    lines = [(total, _ACCENT, 2.2, f"{best}: its phase changes, summed"), (real, _INK, 2.2, "the real run")]
-    for name in (str(m) for m in result["model"].values if str(m) != best):
-        if name in ("exponential", "permuted onsets"):
-            dashes = {"exponential": (0, (5, 2)), "permuted onsets": (0, (1, 1.5))}[name]
+    pieces = weight[:, None] * (predicted - floor[:, None])
+    _draw_pieces(axes, step, np.full(step.size, weight @ floor), pieces, order, colours)
+    for name, dashes in {"permuted onsets": (0, (1, 1.5)), "exponential": (0, (5, 2))}.items():
+        if name != best:
             curve = weight @ result["prediction"].sel(model=name).values
-            axes.plot(step, curve, color=_INK, lw=1, ls=dashes, label=f"{name} (null)")
-    for curve, colour, width, label in lines:
-        axes.plot(step, curve, color=colour, lw=width, label=label)
+            axes.plot(step, curve, color=_INK, lw=1, ls=dashes, label=f"null: {name}")
+    axes.plot(step, weight @ predicted, color=_ACCENT, lw=2, label=f"{best}: its subtasks, summed")
+    axes.plot(step, real, color=_INK, lw=2.4, label="the real run")
     _log_axes(axes, step, real)
-    axes.legend(frameon=False, loc="lower left", fontsize=10, reverse=True)
+    axes.legend(loc="lower left", fontsize=9, reverse=True, framealpha=0.92, edgecolor="none")
     _label(axes, "training step", "", "mean loss; each subtask was predicted from the other half of them")
     return figure
 
@@ -172,11 +170,11 @@ def _draw_subtasks(
     """Curves as shares of their start, and a dot at each onset."""
     step = record["step"].values.astype(float)
     share = curves / _start(record, curves)[:, None]
-    onset = None if found is None or "onset" not in found else found["onset"].values
     drawn = _evenly(record, _MAX_CURVES)
     for k in drawn:
         axes.plot(step, share[k], color=colours[k], lw=1.1, alpha=0.85)
-    if onset is not None:
+    if found is not None:
+        onset = found["onset"].values
         seen = [k for k in drawn if np.isfinite(onset[k]) and onset[k] > 0]
         smooth = found["fitted"].transpose("subtask", "step").values / _start(record, curves)[:, None]
         heights = [np.interp(np.log(onset[k]), np.log(step[step > 0]), smooth[k, step > 0]) for k in seen]
@@ -249,14 +247,14 @@ def _label(axes: Axes, x: str, y: str, title: str) -> None:
 
 
 def _log_axes(axes: Axes, step: np.ndarray, height: np.ndarray | None) -> None:
-    """Logarithmic steps; if heights are given, logarithmic too, over at most four decades."""
+    """Logarithmic steps; if heights are given, logarithmic too, over at most three decades."""
     axes.set_xscale("log")
     positive = step[step > 0]
     axes.set_xlim(positive.min(), positive.max())
     if height is not None and np.any(height > 0):
         axes.set_yscale("log")
         top, low = float(height.max()), float(height[height > 0].min())
-        axes.set_ylim(max(low / 1.3, top * 1e-4), top * 1.3)
+        axes.set_ylim(max(low / 1.3, top * 1e-3), top * 1.3)
 
 
 def _palette() -> Colormap:
