@@ -61,7 +61,8 @@ def decide(claims: Mapping[str, float], controls: list[dict[str, Any]], *, accur
     reasons = [_how_many(claims), _weights(claims)]
     if low > 0.5 and claims["sharp_weight_low"] > 0.3:
         return _sharp(claims, reasons)
-    if high < 0.1 and claims["sharp_weight_high"] < 0.5:
+    # None of 32 sharp leaves an upper bound of .11: a stricter line could never be met by runs of that size.
+    if high < 0.15 and claims["sharp_weight_high"] < 0.5:
         return _smooth(claims, reasons)
     if low > 0.1 and (high < 0.9 or claims["sharp_weight_low"] <= 0.3):
         return Verdict("mixed", "3: neither most nor hardly any of the tested are sharp", reasons)

@@ -236,7 +236,7 @@ def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None"
     curve = curve if metric == "loss" else 1 - curve
     clock = detection._clock(record, record["step"].values.astype(float))[0]
     null = detection.LikelihoodRatio().best_null(curve, clock, float(one["phi"]))
-    value = {name: one[name].item() for name in one.data_vars if one[name].ndim == 0}
+    value = {str(name): one[name].item() for name in one.data_vars if one[name].ndim == 0}
     gates = _gates(value)
     title = f"subtask {subtask}: {value['status']}"
     fit = {
@@ -365,8 +365,8 @@ def _typical(found: "xr.Dataset") -> int:
 
 def summarise(result: "xr.Dataset") -> dict[str, Any]:
     """The result as one flat JSON object: verdict, reasons, and every number (nan as null)."""
-    numbers = {name: float(value) for name, value in result.data_vars.items()}
-    words = {name: result.attrs[name] for name in ("verdict", "sentence", "row", "reasons", "controls")}
+    numbers = {str(name): float(value) for name, value in result.data_vars.items()}
+    words: dict[str, Any] = {name: result.attrs[name] for name in ("verdict", "sentence", "row", "reasons", "controls")}
     return words | {name: value if value == value else None for name, value in numbers.items()}
 
 

@@ -19,7 +19,15 @@ DETECTORS: dict[str, type[AbstractDetector]] = {"likelihood_ratio": LikelihoodRa
 MIN_CHECKPOINTS = 17
 MIN_SPAN = 2.0  # nats of log time
 
-_COPIED = ("height", "drop", "sharpness", "sharpness_low", "step_sharpness", "statistic", "statistic_needed")
+_COPIED: tuple[str, ...] = (
+    "height",
+    "drop",
+    "sharpness",
+    "sharpness_low",
+    "step_sharpness",
+    "statistic",
+    "statistic_needed",
+)
 _COPIED += ("n_steps", "sigma", "phi", "log_time_mean", "log_time_variance", "bump_statistic")
 _GATES = ("gate_statistic", "gate_height", "gate_sharpness", "gate_bump")
 

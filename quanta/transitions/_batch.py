@@ -183,11 +183,11 @@ def _judge(y, d, G, x_null, phi, theta, x, rss, null_rss, bump_rss, rise, floor_
     out[_STEP_SHARPNESS], out[_WIDTH_ERROR] = exponent, errors[main, 1]
     out[_HEIGHT] = total if counted else x[n + main]
     out[_HEIGHT_ERROR] = errors[main, 2]
-    out[_GATE_T] = T > out[_NEEDED]
+    out[_GATE_T] = out[_NEEDED] < T
     out[_GATE_H] = drop > 4.0 * sigma and (counted >= 1 if q == 1 else counted >= 2 and total >= 2.0 * share * drop)
     out[_GATE_S] = out[_SHARPNESS] * np.exp(-z_low * error) > base
     step_statistic = T - 12.0 * (q - 1)
-    if q == 1 and T > out[_NEEDED] and T_bump > T - 10.0:
+    if q == 1 and out[_NEEDED] < T and T_bump > T - 10.0:
         other = best_other_step(y, d, G, phi, x_null, np.log(out[_ONSET]), 3.0843 / exponent)
         other_T = m * np.log((null_rss + floor_rss) / (other + floor_rss)) * (1.0 - floored)
         step_statistic = max(T, other_T)
@@ -239,7 +239,7 @@ def _one(y, d, pool, max_steps, rules, base, step_plain, step_lag, bump_plain, b
 
     first = np.zeros(out.size)
     bump_rss, rise = null_rss, 0.0
-    if T1 > rules[0] - 2.0:
+    if rules[0] - 2.0 < T1:
         bump_rss, rise = best_bump(y, d, G, phi, x_null, bump_plain, bump_lag)
     passed_first = _judge(
         y, d, G, x_null, phi, theta, xs, rss, null_rss, bump_rss, rise, floor_rss, floored, rules, base, first

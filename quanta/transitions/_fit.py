@@ -16,7 +16,7 @@ _EXPONENT_LOW, _EXPONENT_HIGH = 1.25, 60.0
 
 @njit(cache=True, nogil=True)
 def step_curve(t, log_time, log_exponent, s, z):
-    """s = e^{-z}, z = (t/τ)^n."""
+    """S = e^{-z}, z = (t/τ)^n."""
     n = np.exp(log_exponent)
     for i in range(t.size):
         if t[i] > 0.0:

@@ -18,7 +18,7 @@ def apply_precision(v, phi, out):
 
 @njit(cache=True, nogil=True)
 def quadratic(v, phi):
-    """v' Ω v."""
+    """V' Ω v."""
     a = 1.0 / (1.0 - phi * phi)
     total = v[0] * v[0]
     for i in range(1, v.size):
@@ -56,7 +56,7 @@ def cholesky(G, which, k, L):
 
 @njit(cache=True, nogil=True)
 def forward(L, k, v):
-    """v ← L⁻¹ v in place."""
+    """V ← L⁻¹ v in place."""
     for i in range(k):
         s = v[i]
         for p in range(i):
@@ -66,7 +66,7 @@ def forward(L, k, v):
 
 @njit(cache=True, nogil=True)
 def backward(L, k, v):
-    """v ← L⁻ᵀ v in place."""
+    """V ← L⁻ᵀ v in place."""
     for i in range(k - 1, -1, -1):
         s = v[i]
         for p in range(i + 1, k):
