@@ -237,7 +237,7 @@ def _simulate_into(out: "Output", parsed: _cli.Parsed, frequencies: Zipf, learne
         **_simulate_report.slopes(ds, learner, options.exponent, options.batch_size),
     }
     if options.detect:
-        summary |= _simulate_report.analyse(ds, out, options.seed)
+        summary = _simulate_report.analyse(ds, out, options.seed) | summary
     out.finish(parsed.configuration(), {**summary, "seconds": round(time.perf_counter() - began, 2)})
 
 

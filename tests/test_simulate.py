@@ -275,4 +275,20 @@ def test_a_run_with_detection_saves_its_analyses_and_figure(capsys):
     with open(summary["figure"], "rb") as figure:
         assert figure.read(4) == b"\x89PNG"
     assert simulate.main(flags[:-1]) == 0
-    assert summary["sentence"] in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "learned 60 of 60 subtasks" in text
+    assert summary["sentence"] in text
+
+
+def test_above_ten_thousand_subtasks_a_sample_is_analysed_and_that_is_said(capsys, monkeypatch):
+    pytest.importorskip("quanta.composition")
+    pytest.importorskip("quanta.plot")
+    monkeypatch.setattr(_simulate_report, "_SAMPLE", 60)
+    flags = ["--n-subtasks", "10001", "--n-checkpoints", "100", "--quiet", "--out", "run"]
+    assert simulate.main(flags) == 0
+    text = capsys.readouterr().out
+    assert "learned 10001 of 10001 subtasks" in text
+    n = int(re.search(r"a random sample of (\d+) subtasks, one from each stratum of frequency", text)[1])
+    assert 60 <= n < 70
+    assert record.load("run").sizes["subtask"] == 10001
+    assert record.load("run", group="transitions").sizes["subtask"] == n
