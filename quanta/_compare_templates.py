@@ -110,10 +110,11 @@ def _of_record(name: str, ds: "xr.Dataset") -> Template:
             f"{name}: {int(ready.sum())} subtasks lost half of their loss; a template needs 6, of more than one frequency."
         )
     gamma = -float(stats.theilslopes(half[ready], p[ready])[0])
-    floor = np.minimum(curves.share[ready, -1:], 0.99)
-    drop = (curves.share[ready] - floor) / (1 - floor)
+    done = ready & (half <= np.median(half[ready]))  # seen for long after: their floors are known
+    floor = curves.share[done, -1:]
+    drop = (curves.share[done] - floor) / (1 - floor)
     aged = np.stack(
-        [np.interp(AGES, curves.log_time - h, y, left=1.0, right=0.0) for h, y in zip(half[ready], drop, strict=True)]
+        [np.interp(AGES, curves.log_time - h, y, left=1.0, right=0.0) for h, y in zip(half[done], drop, strict=True)]
     )
     left = np.clip(np.minimum.accumulate(np.median(aged, axis=0)), 0, 1)
     return Template(name, "", left, gamma)

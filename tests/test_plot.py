@@ -1,0 +1,129 @@
+"""Figures: how many panels, what is in them, and that they are drawn without a warning, a window or a leak."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from quanta import plot, record, transitions, worlds
+from quanta._errors import InputError
+
+
+@pytest.fixture(scope="module")
+def run():
+    real = worlds.make("ordered_logistic", n_subtasks=12)
+    return real, transitions.detect(real)
+
+
+def _gates(passed):
+    return [("sharp enough", "S = 2.43, at least 2.2", "bound above S0 = 1.20", passed), ("finished", "a", "b", True)]
+
+
+def _fit(real, **more):
+    curve = real["loss"].values[0].astype(float)
+    return {"subtask": 0, "null": curve, "fitted": curve, "gates": _gates(True), "title": "subtask 0: sharp", **more}
+
+
+def _words(figure):
+    figure.draw_without_rendering()
+    return [text.get_text() for text in figure.findobj(match=lambda artist: hasattr(artist, "get_text"))]
+
+
+def test_a_run_has_two_panels_and_a_scale_of_colours(run):
+    assert len(plot.run(*run).axes) == 3
+
+
+def test_every_curve_of_a_small_run_is_drawn_and_its_onset_marked(run):
+    real, found = run
+    left = plot.run(real, found).axes[0]
+    assert len(left.lines) == 12
+    marked = np.sort(np.asarray(left.collections[0].get_offsets())[:, 0])
+    onset = found["onset"].values
+    np.testing.assert_allclose(marked, np.sort(onset[np.isfinite(onset)]))
+
+
+def test_the_pieces_are_the_sharp_steps_and_what_is_no_step(run):
+    real, found = run
+    right = plot.run(real, found).axes[1]
+    assert len(right.collections) == 1 + int((found["status"] == "sharp").sum())
+
+
+def test_the_pieces_add_up_to_the_fitted_mean_loss(run):
+    real, found = run
+    tops = plot.run(real, found).axes[1].collections[-1].get_paths()[0].vertices
+    fitted = real["weight"].values @ found["fitted"].values
+    assert tops[:, 1].max() == pytest.approx(fitted.max(), rel=1e-3)
+
+
+def test_a_run_without_transitions_shows_no_pieces(run):
+    left, right, _ = plot.run(run[0]).axes
+    assert not right.collections
+    assert not left.collections
+
+
+def test_of_many_subtasks_sixty_at_most_are_drawn_the_most_frequent_and_the_rarest_among_them():
+    real = worlds.make("ordered_logistic", n_subtasks=300)
+    left = plot.run(real).axes[0]
+    assert 30 <= len(left.lines) <= 60
+    order = np.argsort(-real["frequency"].values, kind="stable")
+    first = real["loss"].values[order[0]]
+    assert any(np.corrcoef(line.get_ydata(), first)[0, 1] > 0.999999 for line in left.lines)
+
+
+def test_the_verdict_is_the_title(run):
+    result = xr.Dataset(attrs={"sentence": "A plain sentence."})
+    assert "A plain sentence." in _words(plot.run(*run, result))
+
+
+@pytest.mark.parametrize("change", ["accuracy only", "no frequency", "ensemble", "equal frequencies", "one subtask"])
+def test_records_of_every_kind_are_drawn(run, change):
+    real = run[0]
+    if change == "accuracy only":
+        real = real.drop_vars("loss").assign(accuracy=(("subtask", "step"), 1 - real["loss"].values / 20))
+    elif change == "no frequency":
+        real = real.drop_vars("frequency")
+    elif change == "equal frequencies":
+        real = real.assign(frequency=("subtask", np.full(12, 1 / 12)))
+    elif change == "one subtask":
+        real = real.isel(subtask=[0]).assign(weight=("subtask", [1.0]))
+    else:
+        real = record.combine([real, real], "seed")
+    plot.run(real).draw_without_rendering()
+
+
+def test_explain_shows_the_curve_the_fits_the_onset_and_every_gate(run):
+    figure = plot.explain(run[0], _fit(run[0], onset=50.0))
+    curves, gates = figure.axes
+    assert [line.get_label() for line in curves.lines[:3]] == [
+        "measured",
+        "best smooth curve (null)",
+        "smooth curve + one step",
+    ]
+    assert curves.lines[3].get_xdata() == [50.0, 50.0]
+    assert len(gates.texts) == 3 * 2
+
+
+def test_a_failed_gate_is_told_from_one_that_passed(run):
+    passed, failed = (plot.explain(run[0], _fit(run[0], gates=_gates(p))).axes[1].texts[0] for p in (True, False))
+    assert passed.get_text() != failed.get_text()
+    assert passed.get_color() != failed.get_color()
+
+
+def test_without_an_onset_no_line_is_drawn(run):
+    assert len(plot.explain(run[0], _fit(run[0], onset=np.nan)).axes[0].lines) == 3
+
+
+def test_nothing_global_is_changed(run):
+    import matplotlib as mpl
+    from matplotlib import pyplot
+
+    before = dict(mpl.rcParams)
+    plot.run(*run)
+    assert dict(mpl.rcParams) == before
+    assert not pyplot.get_fignums()
+
+
+def test_a_figure_is_saved_as_png(run, tmp_path):
+    path = plot.save(plot.run(*run), tmp_path / "figure.png")
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    with pytest.raises(InputError, match=r"saved as \.png"):
+        plot.save(plot.run(*run), tmp_path / "figure.jpg")
