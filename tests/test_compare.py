@@ -84,10 +84,9 @@ def test_a_simulated_run_is_a_model_of_its_own():
 
 
 def test_unordered_steps_are_not_predicted_by_frequency():
-    real = worlds.make("unordered")
-    result = compare.compare(real)
-    assert result.attrs["permutation_p"] > 0.05 or result["q2_curves"].sel(model=result.attrs["best"]) < 0.8
-    assert "do not order" in result.attrs["sentence"] or result["q2_curves"].values[0] < 0.8
+    result = compare.compare(worlds.make("unordered"))
+    assert result.attrs["permutation_p"] > 0.05
+    assert "do not order" in result.attrs["sentence"]
 
 
 def test_held_out_losses_leave_the_prediction_unchanged():
