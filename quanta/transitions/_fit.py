@@ -464,7 +464,7 @@ def null_gram(d, phi):
 @njit(cache=True, nogil=True)
 def self_products(atoms):
     """Plain and lag-1 products of each atom with itself."""
-    n, m = atoms.shape
+    n = atoms.shape[0]
     plain = np.empty(n)
     lag = np.empty(n)
     for j in range(n):

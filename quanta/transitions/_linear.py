@@ -118,10 +118,7 @@ def nnls(G, b, x):
             for i in range(k):
                 if z[i] <= 0.0:
                     old = x[which[i]]
-                    if old - z[i] > 0.0:
-                        step = min(step, old / (old - z[i]))
-                    else:
-                        step = 0.0
+                    step = min(step, old / (old - z[i])) if old - z[i] > 0.0 else 0.0
             if step >= 1.0:
                 for i in range(k):
                     x[which[i]] = z[i]
