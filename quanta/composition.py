@@ -16,7 +16,6 @@ from quanta._errors import InputError
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
-    from matplotlib.figure import Figure
 
 __all__ = ["explain", "main", "test"]
 
@@ -203,7 +202,7 @@ def control_command(record: "xr.Dataset") -> str | None:
     return record.attrs.get("kernel_command")
 
 
-def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None" = None) -> "tuple[Figure, str]":
+def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None" = None) -> tuple[Any, str]:
     """One subtask's case: its curve, the best null, null + step, and every gate passed or failed.
 
     Parameters
@@ -217,7 +216,7 @@ def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None"
 
     Returns
     -------
-    (matplotlib Figure, str)
+    (matplotlib.figure.Figure, str)
         The panel, and the same in words.
     """
     from quanta import plot

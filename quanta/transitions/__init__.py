@@ -101,7 +101,7 @@ def detect(
         decay = _status.decay_start(step, record["learning_rate"].values)
     flags = {
         "base": base,
-        "few_exposures": _status.few_exposures(record, exposures, onset, step),
+        "few_exposures": _status.few_exposures(exposures, onset, step),
         "in_decay": np.isfinite(began) & (began > decay),
     }
     word, changed, complete = _status.status({**found, "onset": onset, "half_time": half_time}, level, step, flags)

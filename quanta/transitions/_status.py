@@ -1,7 +1,6 @@
 """From fits to words: the status and the flags of every subtask."""
 
 import numpy as np
-import xarray as xr
 
 COMPLETE_BELOW = 0.25  # of the level of chance
 CHANGED_BELOW = 0.75
@@ -49,7 +48,7 @@ def status(
     return word, changed, complete
 
 
-def few_exposures(record: xr.Dataset, exposures: np.ndarray | None, onset: np.ndarray, step: np.ndarray) -> np.ndarray:
+def few_exposures(exposures: np.ndarray | None, onset: np.ndarray, step: np.ndarray) -> np.ndarray:
     """Whether a subtask had been seen fewer than 8 times at the first checkpoint after its onset, (n,).
 
     Learning at the m-th hit has the sharpness of an Erlang-m; a handful of hits is a step in one run and no phase change.
