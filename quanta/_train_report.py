@@ -31,7 +31,7 @@ def report(path: Path, summary: dict[str, Any], parsed: _cli.Parsed, plan: "Plan
             controls.append(f"{path}-{kind}")
         except InputError as error:
             lines.append(f"  (no {kind} control: {error})")
-    test = ["python", "-m", "quanta.composition", str(path), *(["--control", *controls] if controls else [])]
+    test = ["python", "-m", "quanta.composition", str(path), *(word for path in controls for word in ("--control", path))]
     return "\n".join([*lines, "  " + shlex.join(test)])
 
 

@@ -66,7 +66,9 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
         whole = weight @ found["fitted"].transpose("subtask", "step").values
         _draw_pieces(right, step, whole - pieces.sum(axis=0), pieces, onset, colours)
     right.plot(step, mean, color=_INK, lw=2)
-    _log_axes(right, step, mean)
+    # Linear heights: the area of a piece is its part in the loss.
+    _log_axes(right, step, None)
+    right.set_ylim(0, 1.05 * float(mean.max()))
     _label(
         right, "training step", "", f"the mean {name}{', and the steps it is the sum of' if found is not None else ''}"
     )
