@@ -1,0 +1,407 @@
+"""The test of composition: every row of its table, every claim beside its null, and the command."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from quanta import _claims, _verdict, composition, record, worlds
+from quanta._errors import InputError
+from quanta.transitions import detect
+
+COMPOSITIONS = {"ordered-composition", "unordered-composition"}
+
+
+def judge(name, seed=0, **how):
+    return composition.test(worlds.make(name, seed=seed), controls=worlds.controls(name, seed=seed), **how)
+
+
+def assert_sound(name, seed):
+    """The right verdict or none; and never a composition where there is none."""
+    verdict, right = judge(name, seed).attrs["verdict"], worlds.WORLDS[name].right
+    assert verdict in right | {"undetermined"}
+
+
+@pytest.mark.parametrize("name", worlds.WORLDS)
+def test_the_verdict_on_a_world_is_right_or_undetermined(name):
+    assert_sound(name, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 6))
+@pytest.mark.parametrize("name", worlds.WORLDS)
+def test_the_verdict_on_a_world_is_right_or_undetermined_at_other_seeds(name, seed):
+    if name in ("power_law", "polygenic", "shuffled_labels", "unordered", "equal_frequencies"):
+        pytest.skip("of random order, which looks ordered one time in a thousand, or unclear one time in twenty")
+    assert_sound(name, seed)
+
+
+CLEAR = ("ordered_logistic", "unordered", "synchronous", "mixed", "exponential", "power_law", "macro_only")
+
+
+@pytest.mark.parametrize("name", CLEAR)
+def test_clear_worlds_are_not_left_undetermined(name):
+    assert judge(name, seed=2).attrs["verdict"] in worlds.WORLDS[name].right
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_coupled_linear_regression_beside_its_control_is_never_a_composition(seed):
+    result = judge("linear_coupled", seed)
+    assert result.attrs["verdict"] not in COMPOSITIONS | {"synchronous"}
+    assert result.attrs["controls"][0].startswith("kernel: ")
+
+
+def test_a_mean_loss_alone_decides_nothing():
+    result = judge("macro_only")
+    assert (result.attrs["verdict"], result.attrs["row"]) == ("undetermined", "1: one subtask")
+
+
+# ---------------------------------------------------------------------------------------------- the verdict table
+
+SHARP = {
+    "n_subtasks": 40,
+    "n_tested": 40,
+    "n_sharp": 40,
+    "n_changed": 40,
+    "n_complete": 40,
+    "fraction_sharp_low": 0.91,
+    "fraction_sharp_high": 1.0,
+    "sharp_weight_low": 0.9,
+    "sharp_weight_high": 1.0,
+    "testable_share": 1.0,
+    "metric_only_low": 0.0,
+    "dispersion": 0.9,
+    "timing_p": 1e-4,
+    "timing_correlation": -0.9,
+    "timing_exponent": 1.0,
+    "timing_exponent_low": 0.9,
+    "timing_exponent_high": 1.1,
+    "base_sharpness": 1.2,
+}
+NONE_SHARP = {"n_sharp": 0, "fraction_sharp_low": 0.0, "fraction_sharp_high": 0.09}
+NONE_SHARP |= {"sharp_weight_low": 0.0, "sharp_weight_high": 0.1}
+ROWS = [
+    ({}, "ordered-composition", "4: sharp, dispersed, ordered"),
+    ({"timing_p": 0.5}, "unordered-composition", "4: sharp, dispersed, unordered"),
+    ({"timing_p": np.nan}, "unordered-composition", "4: sharp, dispersed, unordered"),
+    ({"timing_p": 0.01}, "undetermined", "4: sharp, but the order is neither seen nor excluded"),
+    ({"dispersion": 0.1}, "synchronous", "4: sharp, at one time (dispersion below .2)"),
+    ({"dispersion": np.nan}, "synchronous", "4: sharp, at one time (dispersion below .2)"),
+    (NONE_SHARP, "ordered-smooth", "4: smooth, ordered"),
+    (NONE_SHARP | {"timing_p": 0.5}, "smooth", "4: smooth, unordered"),
+    (NONE_SHARP | {"timing_p": 0.01}, "undetermined", "4: smooth, but the order is neither seen nor excluded"),
+    (NONE_SHARP | {"sharp_weight_high": 0.6}, "undetermined", "3: too few tested to tell"),
+    ({"sharp_weight_low": 0.2}, "mixed", "3: neither most nor hardly any of the tested are sharp"),
+    (
+        {"fraction_sharp_low": 0.3, "fraction_sharp_high": 0.6},
+        "mixed",
+        "3: neither most nor hardly any of the tested are sharp",
+    ),
+    ({"fraction_sharp_low": 0.05, "fraction_sharp_high": 0.6}, "undetermined", "3: too few tested to tell"),
+    ({"n_subtasks": 1}, "undetermined", "1: one subtask"),
+    ({"n_tested": 4}, "undetermined", "1: fewer than 5 subtasks can be tested"),
+    ({"testable_share": 0.4}, "undetermined", "1: less than half of the changed weight can be tested"),
+    ({"testable_share": np.nan}, "undetermined", "1: less than half of the changed weight can be tested"),
+    ({"metric_only_low": 0.7}, "metric-only", "1: sharp in accuracy alone"),
+]
+
+
+@pytest.mark.parametrize(("changes", "word", "row"), ROWS)
+def test_every_row_of_the_table_is_reached(changes, word, row):
+    verdict = _verdict.decide(SHARP | changes, [], accuracy_alone=False)
+    assert (verdict.word, verdict.row) == (word, row)
+    assert verdict.reasons
+    assert word in _verdict.SENTENCES
+
+
+def test_every_verdict_has_a_row_that_gives_it():
+    reached = {word for _, word, _ in ROWS}
+    assert reached == set(_verdict.SENTENCES)
+
+
+def test_accuracy_alone_is_metric_only_whatever_it_shows():
+    assert _verdict.decide(SHARP, [], accuracy_alone=True).word == "metric-only"
+
+
+def test_a_control_that_fires_overrides_all_that_is_sharp():
+    fired = {"kind": "kernel", "state": "fires", "reason": "it is as sharp"}
+    verdict = _verdict.decide(SHARP, [fired], accuracy_alone=False)
+    assert (verdict.word, verdict.row, verdict.reasons) == ("undetermined", "2: a control fires", ["it is as sharp"])
+
+
+# ------------------------------------------------------------------------------------------------------- controls
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "says"),
+    [
+        ("ordered_with_control", "ok", "sharper than the linearised network of the same run"),
+        ("ordered_unfinished_control", "unfinished", "linear learning does not account for the drop"),
+        ("ordered_unstable_control", "unstable", "no coupled control"),
+        ("ordered_logistic", None, "no coupled control: faster than first-order learning with unshared features"),
+    ],
+)
+def test_the_sentence_says_what_the_control_allows(name, state, says):
+    result = judge(name)
+    assert result.attrs["controls"] == ([f"kernel: {state}"] if state else [])
+    assert result.attrs["verdict"] == "ordered-composition"
+    assert says in result.attrs["sentence"]
+    assert result.attrs["sentence"].endswith("at this partition into subtasks.")
+
+
+def test_a_control_as_sharp_as_the_run_leaves_it_undetermined():
+    result = judge("ordered_same_control")
+    assert result.attrs["controls"] == ["kernel: fires"]
+    assert result.attrs["row"] == "2: a control fires"
+    assert any("fires" in reason for reason in result.attrs["reasons"])
+
+
+def test_an_unstable_control_is_refused_with_the_reason():
+    reasons = judge("ordered_unstable_control").attrs["reasons"]
+    assert any("unstable" in reason and "refused" in reason for reason in reasons)
+
+
+def test_a_control_of_other_data_is_refused():
+    run = worlds.make("ordered_logistic").assign_attrs(data_id="aa11")
+    control = worlds.make("exponential").assign_attrs(data_id="bb22", control_kind="kernel")
+    with pytest.raises(
+        InputError, match=r"control 1 \(kernel\) was trained on other data \(data_id bb22, the run's is"
+    ):
+        composition.test(run, controls=[control])
+
+
+def test_a_control_of_another_number_of_subtasks_is_refused():
+    with pytest.raises(InputError, match=r"control 1 \(given\) has 10 subtasks and the run has 40"):
+        composition.test(worlds.make("ordered_logistic"), controls=[worlds.make("exponential", n_subtasks=10)])
+
+
+# --------------------------------------------------------------------------------------------------------- claims
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 40), (1, 7), (20, 40), (39, 40), (40, 40)])
+def test_wilsons_bounds_solve_their_equation(k, n):
+    """The shares p at which k/n lies 1.96 standard errors of p away: (k/n − p)² = z² p (1 − p)/n."""
+    z2, share = 1.959964**2, k / n
+    roots = np.sort(np.roots([1 + z2 / n, -2 * share - z2 / n, share**2]).real)
+    np.testing.assert_allclose(_claims.wilson(k, n), np.clip(roots, 0, 1), atol=1e-9)
+
+
+def test_of_nothing_tested_nothing_is_known():
+    assert _claims.wilson(0, 0) == (0.0, 1.0)
+
+
+def evidence(time, frequency, **changes):
+    n = len(time)
+    fields = {
+        "status": np.full(n, "sharp"),
+        "complete": np.ones(n, bool),
+        "changed": np.ones(n, bool),
+        "weight": np.full(n, 1 / n),
+        "frequency": np.asarray(frequency, float),
+        "start": np.ones(n),
+        "end": np.zeros(n),
+        "height": np.ones(n),
+        "time": np.asarray(time, float),
+        "log_time_mean": np.log(time),
+        "log_time_variance": np.full(n, 0.1),
+        "sharpness": np.full(n, 3.0),
+        "metric_only": np.zeros(n, bool),
+    }
+    return _claims.Evidence(**fields | changes)
+
+
+ZIPF = np.arange(1, 21) ** -1.5
+
+
+def test_times_that_do_not_depend_on_frequency_have_uniform_p_values():
+    rng = np.random.default_rng(0)
+    p = np.array([_claims.timing(evidence(rng.uniform(10, 1e4, 20), ZIPF), rng)["timing_p"] for _ in range(40)])
+    for level in (0.1, 0.5, 0.9):
+        assert np.mean(p <= level) == pytest.approx(level, abs=0.24)  # 3 standard errors of 40
+    assert p.min() > 1e-3
+
+
+def test_times_in_order_of_frequency_have_a_small_p_value_and_their_exponent():
+    rng = np.random.default_rng(0)
+    time = 20 * ZIPF**-0.7 * np.exp(0.1 * rng.standard_normal(20))
+    found = _claims.timing(evidence(time, ZIPF), rng)
+    assert found["timing_p"] < 1e-3
+    assert found["timing_correlation"] < -0.9
+    assert found["timing_exponent"] == pytest.approx(0.7, abs=0.05)
+    assert found["timing_exponent_low"] <= found["timing_exponent"] <= found["timing_exponent_high"]
+
+
+def test_the_rare_first_is_not_the_order_that_is_claimed():
+    found = _claims.timing(evidence(20 * ZIPF, ZIPF), np.random.default_rng(0))
+    assert found["timing_p"] > 0.99
+    assert found["timing_exponent"] == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("frequency", [np.full(20, 0.05), np.full(20, np.nan)])
+def test_equal_or_unknown_frequencies_leave_timing_open(frequency):
+    assert np.isnan(
+        list(_claims.timing(evidence(np.arange(1, 21), frequency), np.random.default_rng(0)).values())
+    ).all()
+
+
+def test_dispersion_is_the_share_of_the_variance_between_subtasks():
+    mu = np.array([1.0, 2.0, 4.0, 7.0])
+    e = evidence(np.exp(mu), np.ones(4), log_time_variance=np.array([0.1, 0.2, 0.3, 0.4]))
+    assert _claims.dispersion(e) == pytest.approx(np.var(mu) / (np.var(mu) + 0.25))
+    assert _claims.dispersion(evidence(np.full(4, 9.0), np.ones(4))) == 0
+
+
+def test_bounds_count_as_sharp_only_the_seen_or_also_what_could_not_be_tested():
+    status = np.array(["sharp", "smooth", "incomplete", "unresolved", "early", "never"])
+    complete = np.array([1, 1, 0, 1, 1, 0], bool)
+    e = evidence(np.arange(1, 7), np.ones(6), status=status, complete=complete, changed=status != "never")
+    found = _claims.sharpness(e)
+    assert (found["n_tested"], found["n_sharp"], found["fraction_sharp"]) == (2, 1, 0.5)
+    assert found["sharp_weight_low"] == pytest.approx(1 / 5)
+    assert found["sharp_weight_high"] == pytest.approx(4 / 5)
+    assert found["testable_share"] == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize("name", ["ordered_drift", "cut_window", "mixed", "never", "exponential_mixtures", "one_shot"])
+def test_bounds_are_shares_and_in_order(name):
+    result = judge(name)
+    low, high = float(result["sharp_weight_low"]), float(result["sharp_weight_high"])
+    assert (np.isnan(low) and np.isnan(high)) or 0 <= low <= high <= 1 + 1e-9
+    assert 0 <= result["fraction_sharp_low"] <= result["fraction_sharp_high"] <= 1
+
+
+@pytest.mark.parametrize("name", ["ordered_logistic", "ordered_drift", "exponential"])
+def test_the_half_that_was_held_out_is_predicted_where_there_is_order(name):
+    result = judge(name)
+    assert result["held_out_q2"] > 0.9
+    assert result["held_out_q2"] > result["held_out_q2_null"]
+
+
+def test_without_order_the_held_out_half_is_predicted_no_better_than_with_times_permuted():
+    beats = [float(r["held_out_q2"]) > float(r["held_out_q2_null"]) for r in (judge("power_law", s) for s in range(8))]
+    assert sum(beats) <= 2
+
+
+def test_seeds_of_an_ensemble_are_judged_together():
+    runs = [worlds.make("ordered_logistic", seed=seed, n_subtasks=15) for seed in range(3)]
+    result = composition.test(record.combine(runs, "seed"))
+    assert result["n_tested"] == 45
+    assert result.attrs["verdict"] == "ordered-composition"
+
+
+# -------------------------------------------------------------------------------------------------------- explain
+
+
+@pytest.mark.parametrize("subtask", [0, 5])
+def test_a_case_names_every_gate_and_draws_it(subtask):
+    ds = worlds.make("mixed", n_subtasks=10)
+    figure, text = composition.explain(ds, subtask)
+    assert text.splitlines()[0] == f"subtask {subtask}: {detect(ds)['status'].values[subtask]}"
+    gates = ("changed", "finished", "better than the null", "step high enough", "sharp enough", "no bump")
+    for gate in (*gates, "enough exposures", "rate not decaying"):
+        assert gate in text
+    assert len(text.splitlines()) == 9
+    assert all(line.split()[0] in ("passed", "failed") for line in text.splitlines()[1:])
+    assert figure.axes
+
+
+def test_a_sharp_subtask_passes_every_gate_and_a_smooth_one_fails_one():
+    for name, all_passed in (("ordered_logistic", True), ("exponential", False)):
+        _, text = composition.explain(worlds.make(name, n_subtasks=10), 2)
+        assert ("failed" not in text) == all_passed
+
+
+@pytest.mark.parametrize("subtask", [-1, 10])
+def test_a_subtask_that_is_not_there_cannot_be_explained(subtask):
+    with pytest.raises(InputError) as caught:
+        composition.explain(worlds.make("never", n_subtasks=10), subtask)
+    assert str(caught.value) == f"subtask is {subtask}; expected 0 to 9."
+
+
+# ----------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A run and its control, on disk."""
+    folder = tmp_path_factory.mktemp("runs")
+    record.save(worlds.make("ordered_with_control"), folder / "run.nc")
+    record.save(worlds.controls("ordered_with_control")[0], folder / "kernel.nc")
+    return folder
+
+
+def command(*arguments, out):
+    return composition.main([*map(str, arguments), "--out", str(out), "--quiet"])
+
+
+def test_the_command_prints_the_verdict_its_row_and_the_figures(saved, tmp_path):
+    arguments = [saved / "run.nc", "--control", saved / "kernel.nc", "--explain", 3, "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [sys.executable, "-m", "quanta.composition", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "verdict: ordered-composition"
+    assert "sharper than the linearised network of the same run" in lines[1]
+    assert "  row of the verdict table: 4: sharp, dispersed, ordered" in lines
+    for name in ("composition.png", "subtask-3.png"):
+        assert f"figure: {tmp_path / 'out' / name}" in lines
+        assert (tmp_path / "out" / name).stat().st_size > 1000
+
+
+def test_json_is_one_object_that_says_all(saved, tmp_path, capsys):
+    assert command(saved / "run.nc", "--json", out=tmp_path / "out") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["verdict"] == "ordered-composition"
+    assert summary["fraction_sharp"] > 0.9
+    assert summary["reasons"]
+    assert set(summary) >= {"sentence", "row", "controls", "figures", "sharp_weight_low", "dispersion", "timing_p"}
+
+
+def test_the_analyses_are_kept_with_the_record(saved, tmp_path):
+    assert command(saved / "run.nc", out=tmp_path / "out") == 0
+    assert (record.load(saved / "run.nc", "transitions")["status"] == "sharp").mean() > 0.9
+    assert record.load(saved / "run.nc", "composition").attrs["verdict"] == "ordered-composition"
+
+
+def truncated(folder):
+    (folder / "torn.nc").write_bytes((folder / "run.nc").read_bytes()[:5000])
+    return [folder / "torn.nc"]
+
+
+def foreign(folder):
+    (folder / "notes.nc").write_text("not a record at all")
+    return [folder / "notes.nc"]
+
+
+def short(folder):
+    ds = worlds.make("ordered_logistic").isel(step=slice(0, 12))
+    return [record.save(ds, folder / "short.nc", overwrite=True)]
+
+
+def other_control(folder):
+    control = worlds.make("exponential", n_subtasks=10)
+    return [folder / "run.nc", "--control", record.save(control, folder / "other.nc", overwrite=True)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (truncated, "torn.nc"),
+        (lambda folder: [folder / "missing.zarr"], "missing.zarr"),
+        (foreign, "notes.nc"),
+        (short, "the record has 12 checkpoints; the test needs at least 17"),
+        (other_control, "has 10 subtasks and the run has 40"),
+        (lambda folder: [folder / "run.nc", "--explain", "99"], "subtask is 99; expected 0 to 39"),
+        (lambda folder: [], "RUN"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_two(saved, tmp_path, capsys, bad, says):
+    assert command(*bad(saved), out=tmp_path / "out") == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 1
+    assert said.err.startswith("quanta.composition: error: ")
+    assert says in said.err

@@ -1,0 +1,309 @@
+"""What a detector of transitions must find, must not find, and must say that it cannot tell."""
+
+import numpy as np
+import pytest
+
+from quanta import record, worlds
+from quanta._errors import InputError
+from quanta.transitions import DETECTORS, LikelihoodRatio, detect
+from quanta.worlds import Noise
+
+STATUSES = {"sharp", "smooth", "incomplete", "early", "never", "unresolved"}
+SHAPES = ("logistic", "weibull", "gompertz", "gaussian", "multilinear")
+NOISES = [(0.01, 0.3), (0.03, 0.5), (0.06, 0.5)]  # σ in units of the drop, φ
+family = pytest.mark.parametrize("detector", [member() for member in DETECTORS.values()], ids=DETECTORS)
+
+
+def run_of(loss, step, **fields):
+    """A record of SGD on 11 classes, all subtasks alike."""
+    known = {"source": "simulated", "optimizer": "sgd", "n_classes": 11, "frequency": np.full(len(loss), 1 / len(loss))}
+    return record.new(loss, step=step, **known | fields)
+
+
+def drawn(name, n=60, **noise):
+    step, loss, truth = worlds.curves(name, n=n, **noise)
+    return run_of(loss, step), truth
+
+
+def is_sharp(found):
+    return (found["status"] == "sharp").values
+
+
+# ------------------------------------------------------------------------------------------------- what is found
+
+
+@family
+@pytest.mark.parametrize("shape", SHAPES)
+def test_planted_onsets_are_found_where_they_are(detector, shape):
+    ds, truth = drawn(shape, width=0.8)
+    found = detect(ds, detector)
+    error = np.log(found["onset"].values / truth.onset)[is_sharp(found)]
+    assert abs(np.median(error)) < 0.03
+    assert np.median(np.abs(error)) < 0.06
+
+
+@family
+@pytest.mark.parametrize("shape", SHAPES)
+def test_steps_of_width_one_point_two_are_found(detector, shape):
+    assert is_sharp(detect(drawn(shape, seed=3, width=1.2)[0], detector)).sum() >= 58
+
+
+@family
+def test_ninety_five_percent_intervals_of_the_onset_cover_it(detector):
+    ds, truth = drawn("logistic", n=100, seed=4, width=0.8)
+    found = detect(ds, detector)
+    inside = (found["onset_low"] <= truth.onset) & (truth.onset <= found["onset_high"])
+    assert inside.values[is_sharp(found)].mean() >= 0.85
+    assert np.median(np.log(found["onset_high"] / found["onset_low"])) < 0.3  # and are not covered by being wide
+
+
+@family
+def test_a_weibull_step_without_noise_is_recovered(detector):
+    ds, truth = drawn("weibull", n=20, sigma=0.0, width=0.8)
+    found = detect(ds, detector)
+    np.testing.assert_allclose(found["onset"], truth.onset, rtol=5e-3)
+    np.testing.assert_allclose(found["width"], truth.width, rtol=0.02)
+    np.testing.assert_allclose(found["height"], truth.height, rtol=0.02)
+    np.testing.assert_allclose(found["sharpness"], 3.0843 / 0.8, rtol=0.02)
+
+
+@family
+def test_a_step_over_a_drift_is_told_from_it(detector):
+    ds, truth = drawn("drift_step", width=0.8)
+    found = detect(ds, detector)
+    assert is_sharp(found).sum() >= 55
+    assert np.nanmedian(found["share"]) == pytest.approx(0.6, abs=0.06)
+    np.testing.assert_allclose(np.nanmedian(found["height"] / truth.height), 1, atol=0.1)
+
+
+def test_two_steps_take_two_to_find():
+    ds = worlds.make("ordered_two_steps")
+    one, two = (is_sharp(detect(ds, LikelihoodRatio(max_steps=n))).sum() for n in (1, 2))
+    assert two >= 30
+    assert two > one
+
+
+def test_the_fitted_curve_is_the_one_described():
+    ds, _ = drawn("drift_step", width=0.8)
+    found = detect(ds.assign(chance_loss=("subtask", np.full(60, 10.0))))  # nothing is above it, and capped
+    sharp = found.isel(subtask=np.flatnonzero(found["gate_statistic"] & found["gate_height"] & (found["n_steps"] == 1)))
+    np.testing.assert_allclose(sharp["fitted"][:, 0], sharp["start"], rtol=1e-5)
+    np.testing.assert_allclose(sharp["fitted"][:, -1], sharp["end"], rtol=1e-4)
+    np.testing.assert_allclose(sharp["step_part"][:, 0], sharp["height"], rtol=1e-5)
+
+
+# ---------------------------------------------------------------------------------------------- negative controls
+
+
+@family
+@pytest.mark.parametrize(("sigma", "phi"), NOISES)
+def test_no_transition_is_found_in_smooth_families(detector, sigma, phi):
+    false = {}
+    for name in worlds.SMOOTH_FAMILIES:
+        false[name] = int(is_sharp(detect(drawn(name, seed=2, sigma=sigma, phi=phi)[0], detector)).sum())
+    assert max(false.values()) <= 2, false
+    assert sum(false.values()) <= 0.01 * 60 * len(false), false
+
+
+@pytest.mark.slow
+@family
+@pytest.mark.parametrize(("sigma", "phi"), NOISES)
+@pytest.mark.parametrize("name", worlds.SMOOTH_FAMILIES)
+def test_false_positives_are_at_most_one_in_a_hundred(detector, name, sigma, phi):
+    assert is_sharp(detect(drawn(name, n=200, seed=7, sigma=sigma, phi=phi)[0], detector)).mean() <= 0.01
+
+
+@family
+@pytest.mark.parametrize("level", [0.0, 1.0, 2.5])
+def test_a_constant_holds_no_transition(detector, level):
+    found = detect(run_of(np.full((3, 40), level), np.arange(40) ** 2), detector)
+    assert set(found["status"].values) == {"never"}
+    for name in ("onset", "onset_low", "onset_high", "width", "height"):
+        assert np.isnan(found[name]).all(), name
+
+
+@family
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+def test_noise_holds_no_transition(detector, phi):
+    noise = Noise(sigma=0.1, phi=phi).errors((60, 100), np.random.default_rng(0))
+    found = detect(run_of(2.4 + 0.1 * noise, worlds.checkpoints(100)), detector)
+    assert set(found["status"].values) == {"never"}
+
+
+@family
+def test_fewer_than_one_bump_in_ten_is_taken_for_a_step(detector):
+    taken = [is_sharp(detect(worlds.make("bumps", seed=seed), detector)) for seed in range(3)]
+    assert np.mean(taken) < 0.1
+
+
+@family
+def test_lone_spikes_are_flagged_and_not_taken_for_steps(detector):
+    found = detect(worlds.make("spikes", n_subtasks=60), detector)
+    assert found["spike"].mean() > 0.9
+    assert is_sharp(found).sum() <= 2
+
+
+# ------------------------------------------------------------------------------------------------------- statuses
+
+
+def test_every_status_is_one_of_six_and_every_flag_is_yes_or_no():
+    found = detect(worlds.make("ordered_early"))
+    assert set(found["status"].values) <= STATUSES
+    for name in ("complete", "changed", "width_upper_limit", "metric_only", "few_exposures", "spike", "in_decay"):
+        assert found[name].dtype == bool, name
+
+
+@pytest.mark.parametrize(
+    ("world", "status", "least"),
+    [("never", "never", 40), ("cut_window", "incomplete", 40), ("one_shot", "unresolved", 40)],
+)
+def test_worlds_of_one_status_have_it(world, status, least):
+    assert (detect(worlds.make(world))["status"] == status).sum() >= least
+
+
+def test_what_is_over_by_the_first_checkpoints_is_early():
+    found = detect(drawn("early", sigma=0.01)[0])
+    assert set(found["status"].values) <= {"early", "never"}
+    assert (found["status"] == "early").mean() > 0.9
+
+
+def test_noise_that_would_hide_a_step_leaves_curves_unresolved_and_not_smooth():
+    found = detect(drawn("exponential", sigma=0.15, phi=0.8)[0])
+    assert (found["status"] == "unresolved").mean() > 0.8
+
+
+def test_learning_at_the_first_exposures_is_flagged_and_not_sharp():
+    for name in ("one_shot", "three_shot"):
+        found = detect(worlds.make(name))
+        assert found["few_exposures"].mean() > 0.9, name
+        assert not is_sharp(found).any(), name
+    many = detect(worlds.make("many_shot"))
+    assert not many["few_exposures"].any()
+    assert is_sharp(many).mean() > 0.9
+
+
+def test_a_drop_that_begins_while_the_rate_decays_is_flagged_and_not_sharp():
+    found = detect(worlds.make("learning_rate_decay"))
+    assert found["in_decay"].mean() > 0.9
+    assert not is_sharp(found).any()
+
+
+def test_warm_up_is_cured_by_the_clock():
+    ds = worlds.make("learning_rate_warmup")
+    found = detect(ds)
+    assert found.attrs["clock"] == "learning_rate_sum"
+    assert is_sharp(found).sum() <= 1
+    on_steps = detect(ds.drop_vars(["learning_rate", "learning_rate_sum"]))
+    assert on_steps.attrs["clock"] == "step"
+    assert is_sharp(on_steps).sum() >= 20
+
+
+def test_onsets_on_another_clock_are_told_in_steps():
+    found = detect(worlds.make("learning_rate_warmup"))
+    half = found["half_time"].values
+    fitted, step = found["fitted"].values, found["step"].values
+    middle = (found["start"].values + found["end"].values) / 2
+    crossed = np.array([step[np.argmax(curve <= level)] for curve, level in zip(fitted, middle, strict=True)])
+    assert np.nanmedian(np.abs(np.log(half / crossed))) < 0.15
+
+
+def test_accuracy_that_steps_where_the_loss_is_smooth_is_metric_only():
+    found = detect(worlds.make("accuracy_only"))
+    assert found.attrs["metric"] == "loss"
+    assert found["metric_only"].mean() > 0.9
+    assert not is_sharp(found).any()
+
+
+def test_a_record_of_accuracy_alone_is_read_from_its_accuracy():
+    found = detect(worlds.make("accuracy_alone"))
+    assert found.attrs["metric"] == "accuracy"
+    assert (found["metric_only"].values == is_sharp(found)).all()
+    assert is_sharp(found).mean() > 0.9
+    np.testing.assert_allclose(found["base_sharpness"], np.e)
+
+
+def test_a_start_above_chance_is_sharp_only_to_those_who_cut_it_off():
+    ds = worlds.make("above_chance")
+    capped = ds.assign(loss=np.minimum(ds["loss"], ds["chance_loss"]).assign_attrs(ds["loss"].attrs))
+    assert is_sharp(detect(capped)).sum() >= 20
+    assert not is_sharp(detect(ds)).any()
+
+
+def test_a_step_narrower_than_the_spacing_has_only_an_upper_limit_of_its_width():
+    narrow, wide = (detect(drawn("weibull", n=20, sigma=0.01, width=width)[0]) for width in (0.05, 1.0))
+    assert narrow["width_upper_limit"].all()
+    assert not wide["width_upper_limit"].any()
+
+
+def test_where_there_is_no_step_there_is_no_onset():
+    found = detect(drawn("exponential")[0])
+    assert np.isnan(found["onset"].values[~(found["gate_statistic"] & found["gate_height"]).values]).all()
+    assert np.isfinite(found["half_time"]).all()
+
+
+# ------------------------------------------------------------------------------------------- controls, dims, input
+
+
+def test_a_control_raises_the_base_to_a_tenth_above_its_sharpest():
+    ds, (control,) = worlds.make("linear_coupled"), worlds.controls("linear_coupled")
+    alone = detect(control)
+    gated = (alone["gate_statistic"] & alone["gate_height"] & alone["complete"]).values
+    sharpest = alone["sharpness"].values[gated].max()
+    found = detect(ds, control=control)
+    np.testing.assert_allclose(found["base_sharpness"], np.maximum(alone["base_sharpness"], 1.1 * sharpest))
+    assert found["base_sharpness"].min() > detect(ds)["base_sharpness"].max()
+
+
+def test_an_ensemble_keeps_its_dims():
+    runs = [worlds.make("ordered_logistic", seed=seed, n_subtasks=15) for seed in range(3)]
+    found = detect(record.combine(runs, "seed"))
+    assert found["status"].dims == ("seed", "subtask")
+    assert found["fitted"].dims == ("seed", "subtask", "step")
+    assert found["seed"].values.tolist() == [0, 1, 2]
+    for i, run in enumerate(runs):
+        alone = detect(run)
+        np.testing.assert_allclose(found["onset"][i] / alone["onset"], 1, atol=0.05)  # φ is pooled: not quite equal
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (
+            np.arange(1, 17),
+            "the record has 16 checkpoints; the test needs at least 17. Log more, evenly in log time.",
+        ),
+        (
+            np.arange(100, 140),
+            "the checkpoints span 0.33 nats of log time (steps 100 to 139); the test needs at least 2. "
+            "Start earlier or train longer.",
+        ),
+    ],
+)
+def test_runs_too_short_to_tell_are_refused(step, message):
+    with pytest.raises(InputError) as caught:
+        detect(run_of(np.ones((2, step.size)), step))
+    assert str(caught.value) == message
+
+
+def test_what_is_no_record_is_refused():
+    with pytest.raises(InputError, match="not a quanta record"):
+        detect(worlds.make("never").assign_attrs(schema=None))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("max_steps", 0, "max_steps is 0; expected 1, 2 or 3."),
+        ("max_steps", 4, "max_steps is 4; expected 1, 2 or 3."),
+        ("share", 1.0, "share is 1.0; expected a share between 0 and 1."),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(field, value, message):
+    with pytest.raises(InputError) as caught:
+        LikelihoodRatio(**{field: value})
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("detector", [member() for member in DETECTORS.values()], ids=DETECTORS)
+def test_a_detector_is_its_repr(detector):
+    assert eval(repr(detector), {cls.__name__: cls for cls in DETECTORS.values()}) == detector
