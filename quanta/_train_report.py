@@ -12,6 +12,8 @@ from quanta.models import MODELS
 if TYPE_CHECKING:
     from quanta.train import Plan
 
+FLOW_TIMES = 250  # how many times the network's own time its linear limit is followed
+
 
 def report(path: Path, summary: dict[str, Any], parsed: _cli.Parsed, plan: "Plan") -> str:
     """Lines for a person; after a network's run they name the commands of its controls and of the test."""
@@ -31,8 +33,22 @@ def report(path: Path, summary: dict[str, Any], parsed: _cli.Parsed, plan: "Plan
             controls.append(f"{path}-{kind}")
         except InputError as error:
             lines.append(f"  (no {kind} control: {error})")
-    test = ["python", "-m", "quanta.composition", str(path), *(word for path in controls for word in ("--control", path))]
+    test = [
+        "python",
+        "-m",
+        "quanta.composition",
+        str(path),
+        *(word for path in controls for word in ("--control", path)),
+    ]
     return "\n".join([*lines, "  " + shlex.join(test)])
+
+
+def kernel_command(path: Path, parsed: _cli.Parsed, plan: "Plan") -> str:
+    """The command that trains the coupled control of a network's run; "" where there can be none."""
+    try:
+        return shlex.join(_control_command("kernel", path, parsed, plan))
+    except InputError:
+        return ""
 
 
 def _control_command(kind: str, path: Path, parsed: _cli.Parsed, plan: "Plan") -> list[str]:
@@ -56,6 +72,9 @@ def _control_command(kind: str, path: Path, parsed: _cli.Parsed, plan: "Plan") -
     for source in (parsed.options, parsed.parts["task"], control):
         for f in dataclasses.fields(source):
             value = getattr(source, f.name)
+            if flow and f.name == "steps":
+                # Linear learning is slower by orders: in the run's own time it would hardly begin.
+                value *= FLOW_TIMES
             if f.name not in drop and value != f.default:
                 words += ["--" + f.name.replace("_", "-"), str(value)]
     return [*words, "--out", f"{path}-{kind}"]

@@ -166,7 +166,8 @@ def _judge_control(control: "xr.Dataset", record: "xr.Dataset", number: int) -> 
     label = f"the {kind} control ({int(complete.sum())} of {size} subtasks finished"
     if n:
         label += f", {k} of {n} sharp, S median {float(np.nanmedian(found['sharpness'].values[tested])):.2f}"
-    label += ")"
+    longer = _longer(control, record)
+    label += f", in {longer:.0f} times the run's own time)" if longer > 1.5 else ")"
     if n and k > _FIRES * n:
         why = f"{label} fires: a model that cannot have phase changes looks sharp here, so sharpness proves nothing"
         return {"kind": kind, "state": "fires", "reason": why}
@@ -175,6 +176,15 @@ def _judge_control(control: "xr.Dataset", record: "xr.Dataset", number: int) -> 
         why = f"{label} is unfinished ({moved} changed): it cannot calibrate S0, but linear learning does not account for the drop"
         return {"kind": kind, "state": "unfinished", "reason": why}
     return {"kind": kind, "state": "ok", "reason": f"{label} could have refuted it, and did not"}
+
+
+def _longer(control: "xr.Dataset", record: "xr.Dataset") -> float:
+    """Time of a coupled control (its Σ learning rate) over the run's own; 1 where that says nothing."""
+    if control.attrs.get("control_kind") not in COUPLED:
+        return 1.0
+    if not ("learning_rate_sum" in control and "learning_rate_sum" in record):
+        return 1.0
+    return float(control["learning_rate_sum"][-1] / record["learning_rate_sum"][-1])
 
 
 COUPLED = ("kernel", "linearised")
@@ -195,11 +205,6 @@ def _sentence(verdict: Any, controls: list[dict[str, Any]], record: "xr.Dataset"
         else:
             parts.append("no coupled control: faster than first-order learning with unshared features")
     return "; ".join(parts) + ", at this partition into subtasks."
-
-
-def control_command(record: "xr.Dataset") -> str | None:
-    """The command that trains the coupled control of a run, if it was trained here."""
-    return record.attrs.get("kernel_command")
 
 
 def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None" = None) -> tuple[Any, str]:
@@ -380,13 +385,9 @@ def _report(result: "xr.Dataset", ds: "xr.Dataset", figures: list[Path]) -> str:
         )
     lines.append(f"  row of the verdict table: {result.attrs['row']}")
     if not any(word.split(":")[0] in COUPLED for word in result.attrs["controls"]):
-        command = control_command(ds)
-        if command:
+        command = ds.attrs.get("kernel_command") or "python -m quanta.train --model kernel, with the run's own settings"
+        if ds.attrs["source"] == "trained":
             lines.append(f"  make the coupled control: {command}")
-        elif ds.attrs["source"] == "trained":
-            lines.append(
-                "  make the coupled control: python -m quanta.train --model kernel, with the run's own settings"
-            )
     lines += [f"figure: {path}" for path in figures]
     return "\n".join(lines)
 

@@ -325,6 +325,8 @@ def _train_into(out: "Output", parsed: _cli.Parsed, plan: Plan) -> None:
     except Diverged as error:
         record.save(error.record, out.record, overwrite=True)
         raise InputError(f"{error} The record up to step {int(error.record.step[-1])} is {out.record}.") from None
+    if not ds.attrs["control_kind"]:
+        ds.attrs["kernel_command"] = _train_report.kernel_command(out.path, parsed, plan)
     record.save(ds, out.record, overwrite=True)
     loss = ds["loss"].values[:, -1]
     summary = {
