@@ -57,15 +57,19 @@ def waiting_in_numpy(p: np.ndarray, hits: int, when: np.ndarray) -> np.ndarray:
     return loss
 
 
-def leaps_in_numpy(p: np.ndarray, hits: int, when: np.ndarray) -> np.ndarray:
-    """Sampled losses of the m-hits learner: a multinomial draw for every gap; when a count was reached is not known."""
+def leaps_in_numpy(p: np.ndarray, hits: int, when: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sampled losses of the m-hits learner, and its onsets: a multinomial draw for every gap, a subset for a crossing."""
     rng = np.random.default_rng(0)
     loss = np.empty((p.size, when.size), dtype=np.float32)
+    onset = np.full(p.size, np.nan)
     counts = np.zeros(p.size, dtype=np.int64)
     for i, gap in enumerate(np.diff(when, prepend=0)):
-        counts += rng.multinomial(gap, p)
+        before, counts = counts, counts + rng.multinomial(gap, p)
+        for k in np.flatnonzero((before < hits) & (counts >= hits)):
+            places = rng.choice(gap, counts[k] - before[k], replace=False, shuffle=False)
+            onset[k] = when[i - 1] + np.partition(places, hits - before[k] - 1)[hits - before[k] - 1] + 1
         loss[:, i] = counts < hits
-    return loss
+    return loss, onset
 
 
 def examples_in_numpy(p: np.ndarray, hits: int, when: np.ndarray) -> np.ndarray:

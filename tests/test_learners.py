@@ -1,6 +1,7 @@
 """The contract of learners, over the whole family, and the closed forms that each member claims."""
 
 import math
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -205,10 +206,20 @@ def test_waiting_for_m_hits_has_the_sharpness_of_erlang_m(hits, sharpness):
     assert Threshold(hits=hits).sharpness() == pytest.approx(sharpness, abs=0.006)
 
 
-@given(st.integers(1, 40), st.floats(1e-6, 0.999), st.integers(0, 10**6))
-def test_the_kernel_of_waiting_is_the_binomial_distribution_function(hits, p, n):
+@given(st.integers(1, 300), st.floats(1e-9, 1.0), st.integers(0, 10**6))
+def test_waiting_for_hits_is_the_binomial_distribution_function(hits, p, n):
     ours = Threshold(hits=hits).expected(np.array([p]), n)[0]
-    assert ours == pytest.approx(stats.binom.cdf(hits - 1, n, p), rel=1e-8, abs=1e-200)
+    assert ours == pytest.approx(stats.binom.cdf(hits - 1, n, p), rel=1e-8, abs=1e-180)
+
+
+@pytest.mark.parametrize(("n", "p"), [(10**6, 1e-5), (10**6, 5e-4), (3, 0.5), (12, 0.75)])
+def test_waiting_for_hits_is_exact_to_the_last_digits(n, p):
+    """Against the sum in fifty digits, which SciPy meets to nine."""
+    with localcontext() as context:
+        context.prec = 50
+        q = Decimal(p)
+        exact = sum(math.comb(n, j) * q**j * (1 - q) ** (n - j) for j in range(min(n, 9) + 1))
+    assert Threshold(hits=10).expected(np.array([p]), n)[0] == pytest.approx(float(exact), rel=1e-12)
 
 
 @pytest.mark.parametrize("hits", [1, 2, 10, 1000])
@@ -315,21 +326,36 @@ def test_the_kernel_that_scatters_hits_equals_its_numpy_twin(n, n_subtasks):
     assert kernel.sum() == n
 
 
-def binomial_below_in_numpy(hits, n, p):
-    """Twin of the kernel: the terms of the distribution function, by logarithms."""
-    j = np.arange(hits)[:, None]
-    with np.errstate(invalid="ignore"):
-        log_term = special.gammaln(n + 1) - special.gammaln(j + 1) - special.gammaln(n - j + 1)
-        log_term = log_term + j * np.log(p) + (n - j) * np.log1p(-p)
-    return np.minimum(1.0, np.exp(np.where(j <= n, log_term, -np.inf)).sum(axis=0))
+def places_in_numpy(rng, hits, gap):
+    """Twin of the kernel for one subtask: the counts' places are a random subset of the examples between."""
+    return np.sort(rng.choice(gap, hits, replace=False)) + 1
 
 
-def test_the_kernel_of_expected_hits_equals_its_numpy_twin():
+@pytest.mark.parametrize(("gap", "hits"), [(40, 3), (40, 20), (40, 38), (5, 5), (10**6, 12)])
+def test_the_kernel_that_marks_crossings_has_the_law_of_its_numpy_twin(gap, hits):
+    """Two levels crossed in one leap: the first, and the time between them, by the two-sample Kolmogorov–Smirnov test."""
     from quanta.learners import _kernels
 
-    rng = np.random.default_rng(0)
-    p, n = 10 ** rng.uniform(-6, -0.01, 500), np.rint(10 ** rng.uniform(0, 5, 500))
-    out = np.empty(500)
-    for hits in (1, 3, 10, 50):
-        _kernels.binomial_below(hits, n, p, out)
-        np.testing.assert_allclose(out, binomial_below_in_numpy(hits, n, p), rtol=1e-8, atol=1e-280)
+    start, before, runs = 1000, 7, 3000
+    levels = np.array([before - 1, before + 2, before + hits])  # reached long ago, soon, and last of all
+    counts = np.full(runs, before)
+    crossed = np.full((runs, 3), np.nan)
+    crossed[:, 0] = 900
+    _kernels.mark_crossings(np.random.default_rng(1), start, start + gap, counts, counts + hits, levels, crossed)
+    rng = np.random.default_rng(2)
+    twin = start + np.array([places_in_numpy(rng, hits, gap)[[1, -1]] for _ in range(runs)])
+    assert np.all(crossed[:, 0] == 900)
+    for ours, theirs in zip(
+        (crossed[:, 1], crossed[:, 2] - crossed[:, 1]), (twin[:, 0], np.ptp(twin, axis=1)), strict=True
+    ):
+        assert ours.min() >= 0
+        assert stats.ks_2samp(ours, theirs, method="asymp").pvalue > 0.001
+
+
+def test_a_level_that_was_not_reached_is_not_marked():
+    from quanta.learners import _kernels
+
+    crossed = np.full((1, 3), np.nan)
+    before, after, levels = np.array([0]), np.array([4]), np.array([4, 4, 5])
+    _kernels.mark_crossings(np.random.default_rng(0), 0, 4, before, after, levels, crossed)
+    np.testing.assert_array_equal(crossed, [[4, 4, np.nan]])

@@ -10,6 +10,8 @@ from quanta._errors import InputError
 from quanta.learners import _hits
 from quanta.learners.base import AbstractLearner, Truth
 
+_SUMMED = 100  # hits up to which the binomial law is summed term by term
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,13 +72,24 @@ class Threshold(AbstractLearner):
         return 1.0
 
     def expected(self, frequencies: np.ndarray, examples: np.ndarray | float) -> np.ndarray:
-        """P(Binomial(examples, p) < hits)."""
-        from quanta.learners import _kernels
+        """P(Binomial(examples, p) < hits): its terms summed from (1 - p)^n up, or the incomplete beta function.
 
-        p, n = np.broadcast_arrays(np.asarray(frequencies, dtype=np.float64), np.asarray(examples, dtype=np.float64))
-        out = np.empty(p.shape)
-        _kernels.binomial_below(self.hits, n.flatten(), p.flatten(), out.reshape(-1))
-        return out
+        The first term underflows only where fewer than ``_SUMMED`` hits have a chance below 1e-190.
+        """
+        p, n = np.asarray(frequencies, dtype=np.float64), np.asarray(examples, dtype=np.float64)
+        if self.hits > _SUMMED:
+            from scipy import special
+
+            return np.where(n < self.hits, 1.0, special.betaincc(self.hits, np.maximum(n - self.hits + 1, 1), p))
+        with np.errstate(divide="ignore", invalid="ignore"):  # p = 1 is left to the last line
+            odds = p / (1 - p)
+            term = np.exp(n * np.log1p(-p))
+            total = term.copy()
+            for j in range(self.hits - 1):
+                term *= odds
+                term *= np.maximum(n - j, 0) / (j + 1)
+                total += term
+        return np.where(p < 1, np.minimum(total, 1), n < self.hits)
 
     def _crossing(self, frequencies: np.ndarray, left: float) -> np.ndarray:
         """Examples at which the expected loss is ``left``, as a continuous number.

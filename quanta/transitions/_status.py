@@ -6,7 +6,7 @@ COMPLETE_BELOW = 0.25  # of the level of chance
 CHANGED_BELOW = 0.75
 FEW_EXPOSURES = 8
 _EARLY = 4.0  # onsets before this multiple of the first checkpoint cannot be resolved
-_RESOLVED = 20.0  # expected T at which the power of the test reaches .8
+_RESOLVED = 22.0  # expected T at which the power of the test reaches .8
 
 
 def reference(curves: np.ndarray, chance: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ class LikelihoodRatio(AbstractDetector):
     It is wrong where features are shared: then linear curves can be sharp too, and only a coupled control tells.
     """
 
-    threshold: float = 16.0
+    threshold: float = 18.0
     """Least T."""
     share: float = 0.3
     """Least share of the step in the total drop."""
