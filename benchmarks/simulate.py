@@ -4,15 +4,13 @@
 
 Claims, each a ratio of two times (NumPy / ours, of one run on one core):
 
-- expected dynamics cost about what their formula costs: the record and its labels add little;
-- sampled dynamics leap: they cost the number of checkpoints, not of examples. They cost about as much as NumPy's own
-  leaps (a multinomial draw for every gap), and know the moment of every crossing besides;
-- no claim for the m-hits mean field: NumPy's vectorised exponentials are faster than the kernel, which needs no
-  temporaries and holds for any number of hits without overflow.
+- expected dynamics are NumPy and cost about what their formula costs: the record and its labels add little;
+- sampled dynamics leap: they cost the number of checkpoints, not of examples. They are no slower than NumPy's own
+  leaps (a multinomial draw for every gap, a random subset for every crossing), which draw the same law.
 
-Last figures (two shared cores, both busy, so ± 30 %): multilinear 0.9 to 1.2; m hits, expected, 0.6; m hits, sampled,
-8e9 examples 0.9 to 1.4; 2e7 examples, against drawing each, 1.0 to 1.6. Warm command, 1000 subtasks, --no-detect:
-1.3 to 1.5 s on a quiet core (1.0 to 1.25 s where dask, which xarray would import, is absent); --help 0.34 to 0.40 s.
+Last figures (two shared cores, both busy, so ± 30 %): multilinear 0.9; m hits, sampled, 8e9 examples in 1.1 s (4.8 s
+with compilation), 1.6; 2e7 examples, against drawing each, 1.5. Warm command, 1000 subtasks, --no-detect: 1.4 s
+(multilinear, exponential), 1.5 s (threshold), of which 1.1 s is importing xarray and zarr; --help 0.3 s.
 """
 
 import os
@@ -40,20 +38,6 @@ def formula_in_numpy(p: np.ndarray, learner: Multilinear, when: np.ndarray) -> n
     for i, t in enumerate(when):
         strength = learner.target / (1 + gap * np.exp(-2 * learner.rate * learner.target * p * t))
         loss[:, i] = 0.5 * (learner.target - strength) ** 2
-    return loss
-
-
-def waiting_in_numpy(p: np.ndarray, hits: int, when: np.ndarray) -> np.ndarray:
-    """P(Binomial(n, p) < hits): the terms by their recurrence, vectorised over subtasks."""
-    loss = np.empty((p.size, when.size), dtype=np.float32)
-    odds = p / (1 - p)
-    for i, n in enumerate(when):
-        term = np.exp(n * np.log1p(-p))
-        total = term.copy()
-        for j in range(min(hits - 1, int(n))):
-            term = term * (n - j) / (j + 1) * odds
-            total += term
-        loss[:, i] = total
     return loss
 
 
@@ -110,11 +94,6 @@ def libraries(n: int, examples: int) -> None:
         lambda: formula_in_numpy(p, learner, when),
     )
     when = log_spaced(simulate.default_steps(p, threshold), 200)
-    compare(
-        f"threshold, expected, {n} subtasks",
-        lambda: simulate.simulate(zipf, threshold),
-        lambda: waiting_in_numpy(p, threshold.hits, when),
-    )
     compare(
         f"threshold, sampled, {n} subtasks, {when[-1]:.1e} examples",
         lambda: simulate.simulate(zipf, threshold, dynamics="sampled"),
