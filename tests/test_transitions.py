@@ -309,3 +309,20 @@ def test_settings_that_cannot_work_are_refused(field, value, message):
 @pytest.mark.parametrize("detector", [member() for member in DETECTORS.values()], ids=DETECTORS)
 def test_a_detector_is_its_repr(detector):
     assert eval(repr(detector), {cls.__name__: cls for cls in DETECTORS.values()}) == detector
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.8])
+def test_ordinary_noise_is_not_taken_for_spikes(phi):
+    # 5 robust deviations: about one Gaussian point in a million, and 200 curves have 20,000 points.
+    step, loss, _ = worlds.curves("power_law", n=200, seed=3, sigma=0.03, phi=phi)
+    found = LikelihoodRatio().detect(loss, step, np.full(200, 1.2))
+    assert found["spike"].mean() <= 0.02
+
+
+def test_a_lone_spike_is_flagged_and_does_not_move_the_onset():
+    step, loss, truth = worlds.curves("logistic", n=20, seed=4, sigma=0.01)
+    spiked = loss.copy()
+    spiked[:, 30] += 2.0
+    clean, hurt = (LikelihoodRatio().detect(y, step, np.full(20, 1.2)) for y in (loss, spiked))
+    assert hurt["spike"].all()
+    np.testing.assert_allclose(np.log(hurt["onset"]), np.log(clean["onset"]), atol=0.05)

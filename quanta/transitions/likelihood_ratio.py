@@ -88,10 +88,11 @@ class LikelihoodRatio(AbstractDetector):
 
 
 def _clip_spikes(curves: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Curves with lone spikes clipped to the running median of 5, and which curves had one: (n, m), (n,)."""
+    """Curves with lone spikes set to the median of their four neighbours, and which curves had one: (n, m), (n,)."""
     m = curves.shape[1]
     padded = np.pad(curves, ((0, 0), (2, 2)), mode="edge")
-    middle = np.median(np.stack([padded[:, i : i + m] for i in range(5)]), axis=0)
+    # The point itself is left out: with it, the median is often the point, and every deviation looks large beside 0.
+    middle = np.median(np.stack([padded[:, i : i + m] for i in (0, 1, 3, 4)]), axis=0)
     away = curves - middle
     scale = 1.4826 * np.median(np.abs(away), axis=1, keepdims=True)
     out = np.abs(away) > limit * np.maximum(scale, 1e-3 * np.ptp(curves, axis=1, keepdims=True) + 1e-300)
