@@ -206,6 +206,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     frequencies = Zipf(n_subtasks=options.n_subtasks, exponent=options.exponent)
     _check(options.n_subtasks, **{name: getattr(options, name) for name in _HOW})
+    if options.detect:
+        _check_testable(options, frequencies, learner)
     from quanta._output import output
 
     out = output("simulate", parsed.choices["learner"], parsed)
@@ -216,6 +218,17 @@ def run(argv: Sequence[str] | None = None) -> int:
     summary = out.summary()
     print(json.dumps(summary) if options.json else _simulate_report.report(summary))
     return 0
+
+
+def _check_testable(options: Options, frequencies: Zipf, learner: AbstractLearner) -> None:
+    """Refuse a run too short to be tested, before it is made."""
+    from quanta.transitions import check_window
+
+    steps = options.steps or default_steps(frequencies.probabilities(), learner, options.batch_size)
+    try:
+        check_window(log_spaced(steps, options.n_checkpoints).astype(float))
+    except InputError as error:
+        raise InputError(f"{error} Or add --no-detect.") from None
 
 
 def _simulate_into(out: "Output", parsed: _cli.Parsed, frequencies: Zipf, learner: AbstractLearner) -> None:

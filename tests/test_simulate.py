@@ -229,6 +229,8 @@ def test_other_settings_are_another_run(capsys):
         (["--hits", "3"], "--hits belongs to --learner threshold"),
         (["--learner", "threshold", "--initial", "0.1"], "--initial belongs to --learner multilinear"),
         (["--steps", "0"], "steps is 0"),
+        (["--steps", "5"], "6 checkpoints; the test needs at least 17.* Or add --no-detect"),
+        (["--n-checkpoints", "10"], "10 checkpoints; the test needs at least 17"),
         (["--steps", "1e16"], r"more than 2\^53 examples"),
         (["--initial", "1"], "initial is 1.0; expected a strength above 0 and below the target of 1.0"),
         (["--initial", "3", "--target", "2"], "initial is 3.0"),
@@ -259,8 +261,6 @@ def test_bad_arguments_are_refused_by_the_function_too():
 
 
 def test_a_run_with_detection_saves_its_analyses_and_figure(capsys):
-    pytest.importorskip("quanta.composition")
-    pytest.importorskip("quanta.plot")
     flags = ["--n-subtasks", "60", "--out", "run", "--quiet", "--json"]
     assert simulate.main(flags) == 0
     summary = json.loads(capsys.readouterr().out)
@@ -281,8 +281,6 @@ def test_a_run_with_detection_saves_its_analyses_and_figure(capsys):
 
 
 def test_above_ten_thousand_subtasks_a_sample_is_analysed_and_that_is_said(capsys, monkeypatch):
-    pytest.importorskip("quanta.composition")
-    pytest.importorskip("quanta.plot")
     monkeypatch.setattr(_simulate_report, "_SAMPLE", 60)
     flags = ["--n-subtasks", "10001", "--n-checkpoints", "100", "--quiet", "--out", "run"]
     assert simulate.main(flags) == 0
