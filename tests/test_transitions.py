@@ -109,9 +109,7 @@ def test_no_transition_is_found_in_smooth_families(detector, sigma, phi):
 @family
 @pytest.mark.parametrize(("sigma", "phi"), NOISES)
 @pytest.mark.parametrize("name", worlds.SMOOTH_FAMILIES)
-def test_false_positives_are_at_most_one_in_a_hundred(detector, name, sigma, phi, request):
-    if (name, sigma) == ("softmax_sgd_11", 0.06):
-        request.applymarker(pytest.mark.xfail(reason="4 of 200: linear, and a little sharper than the null allows"))
+def test_false_positives_are_at_most_one_in_a_hundred(detector, name, sigma, phi):
     assert is_sharp(detect(drawn(name, n=200, seed=7, sigma=sigma, phi=phi)[0], detector)).mean() <= 0.01
 
 
@@ -133,7 +131,8 @@ def test_noise_holds_no_transition(detector, phi):
 
 
 @family
-def test_fewer_than_one_bump_in_ten_is_taken_for_a_step(detector):
+def test_few_bumps_are_taken_for_steps(detector):
+    # A guard, not a specification: a bump on a falling curve makes a shoulder and a wall, and 7 in 100 pass as steps.
     taken = [is_sharp(detect(worlds.make("bumps", seed=seed), detector)) for seed in range(3)]
     assert np.mean(taken) < 0.1
 
@@ -320,7 +319,7 @@ def test_ordinary_noise_is_not_taken_for_spikes(phi):
 
 
 def test_a_lone_spike_is_flagged_and_does_not_move_the_onset():
-    step, loss, truth = worlds.curves("logistic", n=20, seed=4, sigma=0.01)
+    step, loss, _ = worlds.curves("logistic", n=20, seed=4, sigma=0.01)
     spiked = loss.copy()
     spiked[:, 30] += 2.0
     clean, hurt = (LikelihoodRatio().detect(y, step, np.full(20, 1.2)) for y in (loss, spiked))
