@@ -115,7 +115,7 @@ def against_truth(found: "xr.Dataset", ds: "xr.Dataset") -> dict[str, Any]:
 def report(summary: dict[str, Any]) -> str:
     """Lines for a person."""
     window = summary["window"]
-    within = f" over steps {window[0]:.3g} to {window[1]:.3g}" if window else ""
+    within = f" over steps {window[0]:.3g} to {window[1]:.3g}" if window and summary["slope"] is not None else ""
     lines = [
         f"{summary['learner']}, {summary['dynamics']}: learned {summary['learned']} of {summary['n_subtasks']} "
         f"subtasks in {summary['steps']:.3g} steps (loss under a quarter of its start)",

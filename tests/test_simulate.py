@@ -280,6 +280,15 @@ def test_a_run_with_detection_saves_its_analyses_and_figure(capsys):
     assert summary["sentence"] in text
 
 
+def test_one_run_of_the_smooth_world_is_as_smooth_as_its_mean(capsys):
+    """The default rate takes enough hits that their scatter does not look like steps."""
+    flags = ["--n-subtasks", "100", "--learner", "exponential", "--dynamics", "sampled", "--quiet", "--json"]
+    assert simulate.main(flags) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["n_true"], summary["n_false"]) == (0, 0)
+    assert summary["verdict"] == "ordered-smooth"
+
+
 def test_above_ten_thousand_subtasks_a_sample_is_analysed_and_that_is_said(capsys, monkeypatch):
     monkeypatch.setattr(_simulate_report, "_SAMPLE", 60)
     flags = ["--n-subtasks", "10001", "--n-checkpoints", "100", "--quiet", "--out", "run"]
