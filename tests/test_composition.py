@@ -272,7 +272,8 @@ def test_bounds_are_shares_and_in_order(name):
     assert 0 <= result["fraction_sharp_low"] <= result["fraction_sharp_high"] <= 1
 
 
-@pytest.mark.parametrize("name", ["ordered_logistic", "ordered_drift", "exponential"])
+# Not ordered_drift: its subtasks differ in shape, and with p_1 = .38 a permutation that spares the first predicts as well.
+@pytest.mark.parametrize("name", ["ordered_logistic", "ordered_multilinear", "exponential"])
 def test_the_half_that_was_held_out_is_predicted_where_there_is_order(name):
     result = judge(name)
     assert result["held_out_q2"] > 0.9

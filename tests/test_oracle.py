@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import optimize, signal
 
 from quanta import worlds
-from quanta.transitions import LikelihoodRatio, _dictionary, _fit, _linear
+from quanta.transitions import LikelihoodRatio, _dictionary, _fit, _linear, _sharpness
 
 MIXED = ("exponential", "power_law", "random_mixture", "logistic", "drift_step", "multilinear")
 # Judged by T alone, on the curves as they are: whatever T is, the fit of the step is returned, to be evaluated here.
@@ -177,13 +177,13 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_slope_and_drop_are_those_of_the_curve(name):
     theta, x = model(D, *MODELS[name])
-    slope, drop = _fit.slope_and_drop(D, theta, x)
+    slope, drop = _sharpness.slope_and_drop(D, theta, x)
     assert drop == pytest.approx(x[1:].sum(), rel=1e-12)  # from 0 to infinity: all but the constant
     assert np.e * slope / drop == pytest.approx(dense_sharpness(D, theta, x), rel=2e-3)
 
 
 def test_one_exponential_has_a_sharpness_of_one():
-    slope, drop = _fit.slope_and_drop(D, *model(D, [], {0: 0.5, 30: 2.0}))
+    slope, drop = _sharpness.slope_and_drop(D, *model(D, [], {0: 0.5, 30: 2.0}))
     assert np.e * slope / drop == pytest.approx(1, abs=1e-3)
 
 
@@ -212,11 +212,11 @@ def test_the_errors_are_those_of_numeric_derivatives(name, phi):
         jacobian[i] = np.subtract(*(evaluate(D, *side, D.t) for side in sides)) / 2e-4
         gradient[i] = np.subtract(*(np.log(dense_sharpness(D, *side)) for side in sides)) / 2e-4
     expected = noise * np.linalg.inv(jacobian @ precision(D.t.size, phi) @ jacobian.T)
-    found_which, found = _fit.covariance(D, phi, theta, x, noise)
+    found_which, found = _sharpness.covariance(D, phi, theta, x, noise)
     np.testing.assert_array_equal(found_which, which)
     scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
     np.testing.assert_allclose(found / scale, expected / scale, atol=1e-3)
-    error, errors, cross = _fit.log_sharpness_error(D, phi, theta, x, noise)
+    error, errors, cross = _sharpness.log_sharpness_error(D, phi, theta, x, noise)
     assert error == pytest.approx(np.sqrt(gradient @ expected @ gradient), rel=0.03)
     spread = np.sqrt(np.diag(expected))
     np.testing.assert_allclose(errors[:, :2].ravel(), spread[which.size :], rtol=1e-3)

@@ -3,19 +3,17 @@
 import numpy as np
 from numba import njit
 
+from quanta.transitions._bump import best_bump, best_other_step
 from quanta.transitions._fit import (
     add_step,
     autocorrelation,
-    best_bump,
-    best_other_step,
-    log_sharpness_error,
     null_gram,
     refine,
     self_products,
-    slope_and_drop,
     solve,
     step_curve,
 )
+from quanta.transitions._sharpness import log_sharpness_error, slope_and_drop
 
 MAX_STEPS = 3
 
