@@ -104,8 +104,14 @@ def main() -> None:
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     if options.curves:
-        print(f"\nFalse positives, {options.curves} curves a cell\n\n" + false_positives(options.curves, options.first_seed))
-        print(f"\nPower at σ/H = .03, φ = .5, {options.curves} curves a cell\n\n" + power(options.curves, options.first_seed))
+        print(
+            f"\nFalse positives, {options.curves} curves a cell\n\n"
+            + false_positives(options.curves, options.first_seed)
+        )
+        print(
+            f"\nPower at σ/H = .03, φ = .5, {options.curves} curves a cell\n\n"
+            + power(options.curves, options.first_seed)
+        )
     if options.seeds and options.worlds:
         table = verdict_table(verdicts(options.worlds, seeds))
         print(f"\nVerdicts, {options.seeds} seeds of each world from seed {options.first_seed}\n\n{table}")

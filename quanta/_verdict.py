@@ -64,7 +64,8 @@ def decide(claims: Mapping[str, float], controls: list[dict[str, Any]], *, accur
     # None of 32 sharp leaves an upper bound of .11: a stricter line could never be met by runs of that size.
     if high < 0.15 and claims["sharp_weight_high"] < 0.5:
         return _smooth(claims, reasons)
-    if low > 0.1 and (high < 0.9 or claims["sharp_weight_low"] <= 0.3):
+    # Interference bumps (7 in 100) and polygenic subtasks (up to a tenth) pass as steps: mixed must be well above that.
+    if low > 0.2 and (high < 0.9 or claims["sharp_weight_low"] <= 0.3):
         return Verdict("mixed", "3: neither most nor hardly any of the tested are sharp", reasons)
     why = f"the share of sharp subtasks could be {low:.0%} or {high:.0%}: too wide to call"
     return Verdict("undetermined", "3: too few tested to tell", [*reasons, why])

@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from quanta import transitions, worlds
+
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -22,7 +24,14 @@ def test_the_last_cell_asserts_the_claim(path):
     assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(cells[-1].source)))
 
 
+@pytest.fixture(scope="module")
+def compiled():
+    """The detector, compiled: the first call takes about a minute, which is no cell's fault."""
+    transitions.detect(worlds.make("ordered_two_steps", n_subtasks=10))
+
+
 @notebooks
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client", "ignore::ResourceWarning")
 def test_the_notebook_runs(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
