@@ -4,11 +4,15 @@ Three tables, as Markdown: verdicts on every world of `quanta.worlds` over many 
 compositions claimed where none is right); false positives per curve in every smooth family at three noise settings;
 power, onset bias and coverage on steps of every shape.
 
-    python benchmarks/calibration.py                    # 50 seeds of every world, 300 curves a cell; about 15 minutes
+    python benchmarks/calibration.py                    # 50 seeds of every world, 300 curves a cell; about 20 minutes
     python benchmarks/calibration.py --seeds 4 --curves 60
-    python benchmarks/calibration.py --first-seed 1000  # fresh ones
+    python benchmarks/calibration.py --first-seed 5000  # fresh ones
 
-Thresholds were chosen on seeds below 10; the table in the README is of seeds from 100 on.
+How the thresholds came about: on seeds below 20; then seeds 100 to 149 gave no wrong verdict in 3,100, but 1.3 % false
+positives of `softmax_sgd_11` at σ/H = .1, and showed that ordinary noise was taken for spikes. With T > 18 for 16, and
+spikes mended, seeds 200 to 249 gave the tables in the README, but for one wrong verdict in 3,100 (`bumps`: mixed). The
+bar for *mixed* was then raised from .1 to .2, which can only turn *mixed* into *undetermined*, and the four worlds that
+it could touch were run again, on those seeds and on seeds 1000 to 1049.
 """
 
 import argparse
@@ -98,7 +102,7 @@ def power(n: int, seed: int, sigma: float = 0.03, phi: float = 0.5) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=50, help="seeds of every world")
-    parser.add_argument("--first-seed", type=int, default=100)
+    parser.add_argument("--first-seed", type=int, default=200)
     parser.add_argument("--curves", type=int, default=300, help="curves a cell")
     parser.add_argument("--worlds", nargs="*", default=list(worlds.WORLDS), help="only these worlds")
     options = parser.parse_args()
