@@ -117,6 +117,10 @@ def parse(command: str, options: type, families: Families, argv: Sequence[str] |
             raise InputError(f"--config {config}: {key} is a table; expected a value.")
     wants_config = "--print-config" in arguments
     arguments = _config_flags(table, hints) + [a for a in arguments if a != "--print-config"]
+    known = {"--help", *map(_flag, hints), *(f"--no-{_flag(name)[2:]}" for name in hints)}
+    for token in arguments:  # before the parser, which would first complain of what else is missing
+        if token.startswith("--") and token.partition("=")[0].replace("_", "-") not in known:
+            raise InputError(_unknown_flag(token, options, families, choices))
     parsed, unknown = _parse_flags(command, options, families, choices, _normalise(arguments, hints))
     if unknown:
         raise InputError(_unknown_flag(unknown[0], options, families, choices))
@@ -308,6 +312,7 @@ def _one_line(text: str) -> str:
     text = re.sub(r"^Error parsing (--\S+): ", r"\1: ", text)
     text = re.sub(r"invalid literal for int\(\) with base 10: ('[^']*')", r"\1 is not a whole number", text)
     text = re.sub(r"could not convert string to float: ('[^']*')", r"\1 is not a number", text)
+    text = re.sub(r"argument 'options\.(\w+)'", lambda found: found.group(1).upper(), text)
     return re.split(r" Argument helptext| For full helptext", text)[0].strip()[:400] or "the flags could not be parsed"
 
 
