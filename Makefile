@@ -30,8 +30,8 @@ demo: $(INSTALLED)
 	$(BIN)/python -m quanta.simulate --n-subtasks 1000 --out runs/demo-simulated
 ifneq ($(WITH_TORCH),)
 	@$(MAKE) --no-print-directory -j 2 demo-kernel demo-transformer demo-tabular
-	$(BIN)/python -m quanta.composition runs/demo-transformer $(CONTROLS)
-	$(BIN)/python -m quanta.compare runs/demo-transformer runs/demo-simulated
+	$(BIN)/python -m quanta.composition runs/demo-transformer $(CONTROLS) --out runs/demo-composition
+	$(BIN)/python -m quanta.compare runs/demo-transformer runs/demo-simulated --out runs/demo-compare
 else
 	@echo "The transformer was left out: no PyTorch. Run: make demo TORCH_INDEX=<the index of PyTorch's CPU builds>"
 endif
