@@ -212,7 +212,7 @@ def test_the_command_writes_a_record_names_what_comes_next_and_finds_itself_agai
     assert path.name.startswith("train-decoder-modular_arithmetic-")
     record.load(path)
     assert f"--out {run}-kernel" in said
-    assert f"python -m quanta.composition {run} --control {run}-kernel {run}-tabular" in said
+    assert f"python -m quanta.composition {run} --control {run}-kernel --control {run}-tabular" in said
 
     started = time.perf_counter()
     assert train.main(FLAGS) == 0

@@ -118,7 +118,8 @@ def detect(
         "complete": complete,
         "start": level["start"],
         "end": level["end"],
-        "width_upper_limit": has_step & (found["width"] < 2 * spacing),
+        # One checkpoint inside a wall reads as a width of up to 2.5 spacings, however steep the wall is.
+        "width_upper_limit": has_step & (found["width"] < 3 * spacing),
         "metric_only": _metric_only(record, metric, word, detector, clock, shape),
         "few_exposures": flags["few_exposures"] & has_step,
         "in_decay": flags["in_decay"] & has_step,
