@@ -7,32 +7,49 @@ import numpy as np
 STEP_EXPONENTS = (1.5, 2.0, 3.0, 5.0, 8.0, 14.0)
 _RATE_SPACING = 0.25  # nats; coarser grids leave an error of .3 δ²/8 that reads as a spurious transition
 _BUMP_WIDTHS = (0.2, 0.35, 0.6, 1.0)  # standard deviations in nats
+_BEFORE_ALL = -1e4  # ln t of t = 0: every curve is at its start
+
+
+class Atoms(NamedTuple):
+    """Curves of one kind (rows), each at a place in ln t, and their products with the null atoms and themselves."""
+
+    rows: np.ndarray  # (n, m)
+    place: np.ndarray  # (n,): ln τ of a step, the centre of a bump
+    shape: np.ndarray  # (n,): ln n of a step, ln sd of a bump
+    cross: np.ndarray  # (n_null, n): plain and lag-1 products with the null
+    cross_lag: np.ndarray
+    norm: np.ndarray  # (n,): … and with itself
+    norm_lag: np.ndarray
+    first: np.ndarray  # (n,): rows[:, 0] and rows[:, -1]
+    last: np.ndarray
 
 
 class Dictionary(NamedTuple):
-    """Atoms (rows) on the checkpoints t (m,): null (constant and e^{-t/τ}), steps e^{-(t/τ)^n}, bumps in ln t."""
+    """Atoms on the checkpoints t (m,): null (constant and e^{-t/τ}), steps e^{-(t/τ)^n}, bumps in ln t."""
 
     t: np.ndarray
+    log_t: np.ndarray
     null: np.ndarray  # (n_null, m)
     null_time: np.ndarray  # (n_null,), inf for the constant
-    steps: np.ndarray  # (n_steps, m)
-    step_time: np.ndarray
-    step_exponent: np.ndarray
-    bumps: np.ndarray  # (n_bumps, m)
-    bump_centre: np.ndarray  # in ln t
-    bump_width: np.ndarray  # standard deviation in nats
+    first: np.ndarray  # null[:, 0] and null[:, -1]
+    last: np.ndarray
     null_null: np.ndarray  # plain and lag-1 products, for the Gram matrix at any φ
     null_null_lag: np.ndarray
-    null_step: np.ndarray
-    null_step_lag: np.ndarray
-    null_bump: np.ndarray
-    null_bump_lag: np.ndarray
-    fine: np.ndarray  # (n_fine,) times on which slopes are sought
-    first: float  # first checkpoint after 0
+    steps: Atoms
+    bumps: Atoms
+    fine: np.ndarray  # (n_fine,) ln t, on which slopes and levels are sought
+    null_fine: np.ndarray  # (n_null, n_fine): the null atoms there, and their slopes −d/dln t
+    null_slope: np.ndarray
 
 
 def _products(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return u @ v.T, u[:, 1:] @ v[:, :-1].T + u[:, :-1] @ v[:, 1:].T
+
+
+def _atoms(rows: np.ndarray, place: np.ndarray, shape: np.ndarray, null: np.ndarray) -> Atoms:
+    norm, lag = np.sum(rows**2, axis=1), 2 * np.sum(rows[:, 1:] * rows[:, :-1], axis=1)
+    ends = rows[:, 0].copy(), rows[:, -1].copy()
+    return Atoms(np.ascontiguousarray(rows), place, shape, *_products(null, rows), norm, lag, *ends)
 
 
 def make(t: np.ndarray) -> Dictionary:
@@ -45,34 +62,36 @@ def make(t: np.ndarray) -> Dictionary:
     True
     """
     t = np.asarray(t, dtype=np.float64)
-    positive = t[t > 0]
-    first, last = np.log(positive[0]), np.log(positive[-1])
+    first, last = np.log(t[t > 0][0]), np.log(t[-1])
+    log_t = np.where(t > 0, np.log(np.maximum(t, 1e-300)), _BEFORE_ALL)
     low, high = first - 2.5, last + 4.0
-    times = np.exp(np.linspace(low, high, int(np.ceil((high - low) / _RATE_SPACING)) + 1))
-    null_time = np.concatenate([[np.inf], times])
-    null = np.concatenate([np.ones((1, t.size)), np.exp(-t / times[:, None])])
-    centres = np.exp(np.linspace(first + 0.3, last - 0.05, 50))
-    step_time = np.tile(centres, len(STEP_EXPONENTS))
-    step_exponent = np.repeat(STEP_EXPONENTS, len(centres))
-    steps = np.exp(-((t / step_time[:, None]) ** step_exponent[:, None]))
-    x = np.log(np.maximum(t, 0.5 * positive[0]))
-    pairs = [(centre, sd) for sd in _BUMP_WIDTHS for centre in np.arange(first, last, 0.6 * sd)]
-    bump_centre, bump_width = np.array(pairs).T.copy()
-    bumps = np.exp(-0.5 * ((x - bump_centre[:, None]) / bump_width[:, None]) ** 2)
-    fine = np.exp(np.linspace(low, high, 320))
+    log_times = np.linspace(low, high, int(np.ceil((high - low) / _RATE_SPACING)) + 1)
+    null_time = np.concatenate([[np.inf], np.exp(log_times)])
+    null = np.exp(-t / null_time[:, None])
+    step_place, step_shape = _pairs(np.linspace(first + 0.3, last - 0.05, 50), np.log(STEP_EXPONENTS))
+    steps = np.exp(-np.exp(np.minimum(np.exp(step_shape)[:, None] * (log_t - step_place[:, None]), 4.0)))
+    x = np.maximum(log_t, first - np.log(2))
+    bumps = [_pairs(np.arange(first, last, 0.6 * sd), np.log([sd])) for sd in _BUMP_WIDTHS]
+    centre, width = (np.concatenate(parts) for parts in zip(*bumps, strict=True))
+    bump_rows = np.exp(-0.5 * ((x - centre[:, None]) / np.exp(width)[:, None]) ** 2)
+    fine = np.linspace(low, high, 320)
+    age = np.exp(fine) / null_time[:, None]
     return Dictionary(
         t,
+        log_t,
         null,
         null_time,
-        steps,
-        step_time,
-        step_exponent,
-        bumps,
-        bump_centre,
-        bump_width,
+        null[:, 0].copy(),
+        null[:, -1].copy(),
         *_products(null, null),
-        *_products(null, steps),
-        *_products(null, bumps),
+        _atoms(steps, step_place, step_shape, null),
+        _atoms(bump_rows, centre, width, null),
         fine,
-        float(positive[0]),
+        np.exp(-age),
+        age * np.exp(-age),
     )
+
+
+def _pairs(place: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every place with every shape, shape by shape."""
+    return np.tile(place, len(shape)), np.repeat(shape, len(place))

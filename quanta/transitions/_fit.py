@@ -1,238 +1,321 @@
-"""Compiled fits of one curve: completely monotone null, null + steps, null + bump.
+"""Compiled fits of one curve: completely monotone null, null + steps.
 
 The model is y = Σ_j c_j e^{-t/τ_j} + Σ_i h_i e^{-(t/t_i)^{n_i}} + AR(1) noise with c, h ≥ 0. Amplitudes are eliminated
-(variable projection), so that only (ln t_i, ln n_i) are sought, by Levenberg–Marquardt with Kaufman's Jacobian.
+(variable projection; Golub & Pereyra 1973), so that only (ln t_i, ln n_i) are sought, by Levenberg–Marquardt with
+Kaufman's (1975) Jacobian. Everything takes place in the work arrays ``k`` of one thread.
+
+Whole numbers are passed as ``np.int64(…)``: Numba compiles a function anew for every literal.
 """
 
 import numpy as np
 from numba import njit
 
-from quanta.transitions._linear import apply_precision, cholesky, forward, gram_at, nnls, quadratic
+from quanta.transitions._linear import (
+    apply_precision,
+    copy,
+    factor,
+    forward,
+    gram_at,
+    nnls,
+    quadratic,
+    solve_positive,
+    support,
+)
 
-_EXPONENT_LOW, _EXPONENT_HIGH = 1.25, 60.0
-
-
-@njit(cache=True, nogil=True)
-def step_curve(t, log_time, log_exponent, s, z):
-    """S = e^{-z}, z = (t/τ)^n."""
-    n = np.exp(log_exponent)
-    for i in range(t.size):
-        if t[i] > 0.0:
-            z[i] = np.exp(min(n * (np.log(t[i]) - log_time), 50.0))
-            s[i] = np.exp(-z[i])
-        else:
-            z[i] = 0.0
-            s[i] = 1.0
+EXPONENT_LOW, EXPONENT_HIGH = 1.25, 60.0
+_APART, _UNLIKE = 0.25, 0.6  # candidates nearer than this in place and in shape say the same thing
 
 
-@njit(cache=True, nogil=True)
-def solve(y, d, G_null, phi, extra, x):
-    """Amplitudes x (n_null + k,) ≥ 0 of null and extra rows (k, m), residual r, and its weighted square.
-
-    Returns (rss, residual, Gram matrix).
-    """
-    n, k, m = d.null.shape[0], extra.shape[0], y.size
-    G = np.empty((n + k, n + k))
-    G[:n, :n] = G_null
-    b = np.empty(n + k)
-    w = np.empty(m)
-    apply_precision(y, phi, w)
-    for j in range(n):
-        b[j] = np.dot(d.null[j], w)
-    for i in range(k):
-        b[n + i] = np.dot(extra[i], w)
-    for i in range(k):
-        apply_precision(extra[i], phi, w)
+@njit(cache=True, nogil=True, error_model="numpy")
+def pose(y, d, phi, k):
+    """Set up the regression of one curve on the null atoms at one φ."""
+    n = d.null.shape[0]
+    if k.phi[0] != phi:
+        gram_at(phi, d.null_null, d.null_null_lag, d.first, d.last, d.first, d.last, k.G)
         for j in range(n):
-            g = np.dot(d.null[j], w)
-            G[j, n + i] = g
-            G[n + i, j] = g
-        for p in range(k):
-            G[n + i, n + p] = np.dot(extra[p], w)
-    nnls(G, b, x)
-    r = y.copy()
+            k.scale[j] = 1.0 / (np.sqrt(k.G[j, j]) + 1e-300)
+        k.phi[0] = phi
+    apply_precision(y, phi, k.weighted)
+    np.dot(d.null, k.weighted, k.b[:n])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def place_row(d, i, k):
+    """Complete the regression for ``rows[i]``, all rows before it being in place."""
+    n = d.null.shape[0]
+    c = n + i
+    apply_precision(k.rows[i], k.phi[0], k.weighted_rows[i])
+    np.dot(d.null, k.weighted_rows[i], k.z[:n])
     for j in range(n):
-        if x[j] > 0.0:
-            for i in range(m):
-                r[i] -= x[j] * d.null[j, i]
-    for p in range(k):
-        if x[n + p] > 0.0:
-            for i in range(m):
-                r[i] -= x[n + p] * extra[p, i]
-    return quadratic(r, phi), r, G
+        k.G[c, j] = k.z[j]
+        k.G[j, c] = k.z[j]
+    _finish_row(c, n, i, k)
 
 
-@njit(cache=True, nogil=True)
-def screen(atoms, cross, cross_lag, self_plain, self_lag, d, phi, G, x, r, n_wanted, chosen):
-    """Indices of the atoms that best explain the residual once the active null atoms are projected out."""
-    n, m = d.null.shape[0], r.size
-    w = np.empty(m)
-    apply_precision(r, phi, w)
-    active = np.empty(n, np.int64)
-    k = 0
+@njit(cache=True, nogil=True, error_model="numpy")
+def place_atom(d, atoms, a, i, k):
+    """Put atom ``a`` of a dictionary's grid into row i, using the stored products."""
+    n, m = d.null.shape[0], d.t.size
+    c = n + i
+    for p in range(m):
+        k.rows[i, p] = atoms.rows[a, p]
+    apply_precision(k.rows[i], k.phi[0], k.weighted_rows[i])
+    phi = k.phi[0]
+    f = 1.0 / (1.0 - phi * phi)
+    inner, side = f * (1.0 + phi * phi), f * phi
+    first, last = atoms.first[a] * (1.0 - f), atoms.last[a] * side * phi
     for j in range(n):
-        if x[j] > 0.0:
-            active[k] = j
-            k += 1
-    L = np.empty((k, k))
-    cholesky(G, active, k, L)
-    a = 1.0 / (1.0 - phi * phi)
-    score = np.empty(atoms.shape[0])
-    v = np.empty(k)
-    for j in range(atoms.shape[0]):
-        f, last = atoms[j, 0], atoms[j, m - 1]
-        norm = f * f * (1.0 - a) + a * ((1.0 + phi * phi) * self_plain[j] - phi * phi * last * last - phi * self_lag[j])
-        for i in range(k):
-            u = active[i]
-            v[i] = d.null[u, 0] * f * (1.0 - a) + a * (
-                (1.0 + phi * phi) * cross[u, j] - phi * phi * d.null[u, m - 1] * last - phi * cross_lag[u, j]
-            )
-        forward(L, k, v)
-        left = norm
-        for i in range(k):
-            left -= v[i] * v[i]
-        score[j] = np.dot(atoms[j], w) / np.sqrt(left) if left > 1e-4 * norm else 0.0
-    count = 0
-    while count < n_wanted:
-        best = -1
-        for j in range(score.size):
-            if score[j] > 0.0 and (best < 0 or score[j] > score[best]):
-                best = j
-        if best < 0:
-            break
-        chosen[count] = best
-        count += 1
-        score[best] = 0.0
-        # Neighbours on the grid say the same thing; leave room for other explanations.
-        for other in (best - 1, best + 1):
-            if 0 <= other < score.size:
-                score[other] = 0.0
-    return count
+        g = d.first[j] * first + inner * atoms.cross[j, a] - d.last[j] * last - side * atoms.cross_lag[j, a]
+        k.G[c, j] = g
+        k.G[j, c] = g
+    _finish_row(c, n, i, k)
 
 
-@njit(cache=True, nogil=True)
-def tangents(t, theta, rows, V):
-    """Steps (q, m) and their derivatives in (ln τ, ln n), V (2q, m)."""
-    z = np.empty(t.size)
-    for i in range(theta.shape[0]):
-        step_curve(t, theta[i, 0], theta[i, 1], rows[i], z)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _finish_row(c, n, i, k):
+    for p in range(i + 1):
+        g = np.dot(k.rows[p], k.weighted_rows[i])
+        k.G[c, n + p] = g
+        k.G[n + p, c] = g
+    k.b[c] = np.dot(k.rows[i], k.weighted)
+    k.scale[c] = 1.0 / (np.sqrt(k.G[c, c]) + 1e-300)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def solve(y, d, q, x, r, k):
+    """Amplitudes x ≥ 0 of the null atoms and the q rows in place; residual r. Returns its weighted square."""
+    n, m = d.null.shape[0], y.size
+    count = nnls(k.G, k.b, k.scale, k.usable, x, n + q, k.which, k.L, k.z, k.gradient)
+    for p in range(m):
+        r[p] = y[p]
+    for c in range(count):
+        j = k.which[c]
+        amplitude = x[j]
+        row = d.null[j] if j < n else k.rows[j - n]
+        for p in range(m):
+            r[p] -= amplitude * row[p]
+    return quadratic(r, k.phi[0])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def step_row(log_t, log_time, log_exponent, row):
+    """``row`` = e^{-z}, z = (t/τ)^n."""
+    n = np.exp(log_exponent)
+    for p in range(log_t.size):
+        row[p] = np.exp(-np.exp(min(n * (log_t[p] - log_time), 4.0)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _steps_and_tangents(d, theta, q, k):
+    """Rows of q steps, in place, and their derivatives in (ln τ, ln n)."""
+    for i in range(q):
         n = np.exp(theta[i, 1])
-        for p in range(t.size):
-            V[2 * i, p] = n * z[p] * rows[i, p]
-            V[2 * i + 1, p] = -z[p] * np.log(z[p]) * rows[i, p] if z[p] > 1e-300 else 0.0
+        for p in range(d.t.size):
+            log_z = min(n * (d.log_t[p] - theta[i, 0]), 4.0)
+            z = np.exp(log_z)
+            s = np.exp(-z)
+            k.rows[i, p] = s
+            k.V[2 * i, p] = n * z * s
+            k.V[2 * i + 1, p] = -z * log_z * s
+        place_row(d, i, k)
 
 
-@njit(cache=True, nogil=True)
-def refine(y, d, G_null, phi, theta, x, n_iterations):
-    """Improve theta (q, 2) = (ln τ, ln n) and the amplitudes x in place; returns the weighted square."""
-    q, m, n = theta.shape[0], y.size, d.null.shape[0]
-    rows = np.empty((q, m))
-    V = np.empty((2 * q, m))
-    tangents(d.t, theta, rows, V)
-    rss, r, G = solve(y, d, G_null, phi, rows, x)
-    lowest = np.log(d.step_time[0]) - 1.0
-    highest = np.log(d.t[m - 1]) + 0.7
+@njit(cache=True, nogil=True, error_model="numpy")
+def place_steps(d, theta, q, k):
+    """Rows of q steps, in place."""
+    for i in range(q):
+        step_row(d.log_t, theta[i, 0], theta[i, 1], k.rows[i])
+        place_row(d, i, k)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def normal_equations(d, n_tangents, per_row, q, x, r, k):
+    """Curvature S and slope of the weighted square in the shapes' parameters, amplitudes eliminated."""
+    n = d.null.shape[0]
+    count = support(x, n + q, k.which)
+    factor(k.G, k.which, np.int64(0), count, k.L)
+    for i in range(n_tangents):
+        h = x[n + i // per_row]
+        for p in range(d.t.size):
+            k.V[i, p] *= h
+        apply_precision(k.V[i], k.phi[0], k.weighted_V[i])
+        k.slope[i] = np.dot(k.weighted_V[i], r)
+        for c in range(count):
+            u = k.which[c]
+            k.projected[i, c] = np.dot(k.weighted_V[i], d.null[u] if u < n else k.rows[u - n])
+        forward(k.L, count, k.projected[i])
+        for j in range(i + 1):
+            s = np.dot(k.weighted_V[i], k.V[j])
+            for c in range(count):
+                s -= k.projected[i, c] * k.projected[j, c]
+            k.S[i, j] = s
+            k.S[j, i] = s
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def damped_move(n, damping, k):
+    """One Levenberg–Marquardt move from S and slope into ``move``, no part of it above .7."""
+    for i in range(n):
+        for j in range(n):
+            k.damped[i, j] = k.S[i, j]
+        k.damped[i, i] = k.S[i, i] * (1.0 + damping + 1e-9) + 1e-12
+        k.move[i] = k.slope[i]
+    solve_positive(k.damped, k.move, n)
+    for i in range(n):
+        k.move[i] = min(max(k.move[i], -0.7), 0.7)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def refine(y, d, theta, q, x, r, n_iterations, k):
+    """Improve theta[:q] = (ln τ, ln n) and the amplitudes x in place; returns the weighted square."""
+    m, n = y.size, d.null.shape[0]
+    low_time, high_time = d.steps.place[0] - 1.0, d.log_t[m - 1] + 0.7
+    low_shape, high_shape = np.log(EXPONENT_LOW), np.log(EXPONENT_HIGH)
+    _steps_and_tangents(d, theta, q, k)
+    rss = solve(y, d, q, x, r, k)
+    trial, x_trial, r_trial = theta.copy(), x.copy(), np.empty(m)
     damping = 1e-3
-    w = np.empty(m)
-    which = np.empty(n + q, np.int64)
+    in_place = True
     for _ in range(n_iterations):
-        k = 0
-        for j in range(n + q):
-            if x[j] > 0.0:
-                which[k] = j
-                k += 1
-        L = np.empty((k, k))
-        cholesky(G, which, k, L)
-        S = np.empty((2 * q, 2 * q))
-        grad = np.empty(2 * q)
-        proj = np.empty((2 * q, k))
-        for i in range(2 * q):
-            h = x[n + i // 2]
-            for p in range(m):
-                V[i, p] *= h
-            apply_precision(V[i], phi, w)
-            grad[i] = np.dot(w, r)
-            for c in range(k):
-                u = which[c]
-                proj[i, c] = np.dot(w, d.null[u]) if u < n else np.dot(w, rows[u - n])
-            for j in range(i + 1):
-                S[i, j] = np.dot(w, V[j])
-            forward(L, k, proj[i])
-        for i in range(2 * q):
-            for j in range(i + 1):
-                S[i, j] -= np.dot(proj[i], proj[j])
-                S[j, i] = S[i, j]
-        improved = False
-        move = 0.0
-        gain = 0.0
+        normal_equations(d, 2 * q, np.int64(2), q, x, r, k)
+        gain = move = 0.0
+        in_place = False
         for _trial in range(6):
-            damped = S.copy()
-            for i in range(2 * q):
-                damped[i, i] = S[i, i] * (1.0 + damping) + 1e-12 + 1e-9 * S[i, i]
-            delta = np.linalg.solve(damped, grad)
-            trial = theta.copy()
+            damped_move(2 * q, damping, k)
             move = 0.0
             for i in range(q):
-                a = min(max(delta[2 * i], -0.7), 0.7)
-                c = min(max(delta[2 * i + 1], -0.7), 0.7)
-                trial[i, 0] = min(max(theta[i, 0] + a, lowest), highest)
-                trial[i, 1] = min(max(theta[i, 1] + c, np.log(_EXPONENT_LOW)), np.log(_EXPONENT_HIGH))
+                trial[i, 0] = min(max(theta[i, 0] + k.move[2 * i], low_time), high_time)
+                trial[i, 1] = min(max(theta[i, 1] + k.move[2 * i + 1], low_shape), high_shape)
                 move = max(move, abs(trial[i, 0] - theta[i, 0]), abs(trial[i, 1] - theta[i, 1]))
-            x_trial = x.copy()
-            tangents(d.t, trial, rows, V)
-            rss_trial, r_trial, G_trial = solve(y, d, G_null, phi, rows, x_trial)
+            copy(x, x_trial)
+            _steps_and_tangents(d, trial, q, k)
+            rss_trial = solve(y, d, q, x_trial, r_trial, k)
             if rss_trial < rss:
                 gain = m * np.log((rss + 1e-300) / (rss_trial + 1e-300))
-                theta[:] = trial
-                x[:] = x_trial
-                rss, r, G = rss_trial, r_trial, G_trial
+                for i in range(q):
+                    theta[i, 0], theta[i, 1] = trial[i, 0], trial[i, 1]
+                copy(x_trial, x)
+                copy(r_trial, r)
+                rss = rss_trial
                 damping = max(damping * 0.2, 1e-9)
-                improved = True
+                in_place = True
                 break
             damping *= 8.0
-        if not improved:
+            if move < 2e-3:
+                break
+        if not in_place or move < 2e-3 or gain < 6e-4:
             break
-        if move < 2e-3 or gain < 6e-4:
-            break
+    if not in_place:
+        place_steps(d, theta, q, k)
     return rss
 
 
-@njit(cache=True, nogil=True)
-def add_step(y, d, G_null, phi, theta, x, n_candidates, n_iterations, self_plain, self_lag):
-    """Best fit with one more step than theta (q, 2): returns (rss, theta (q+1, 2), x)."""
-    n, m, q = d.null.shape[0], y.size, theta.shape[0]
-    rows = np.empty((q + 1, m))
-    z = np.empty(m)
-    for i in range(q):
-        step_curve(d.t, theta[i, 0], theta[i, 1], rows[i], z)
-    _, r, G = solve(y, d, G_null, phi, rows[:q], x)
-    chosen = np.empty(n_candidates, np.int64)
-    count = screen(d.steps, d.null_step, d.null_step_lag, self_plain, self_lag, d, phi, G, x, r, n_candidates, chosen)
-    best_rss = np.inf
-    best = -1
-    best_x = np.zeros(n + q + 1)
+@njit(cache=True, nogil=True, error_model="numpy")
+def screen(d, atoms, q, x, r, n_wanted, k):
+    """Put into ``chosen`` the atoms that best explain the residual, with and without the active columns projected out.
+
+    The q rows must be in place. Returns how many were chosen.
+    """
+    n, n_atoms = d.null.shape[0], atoms.rows.shape[0]
+    phi = k.phi[0]
+    f = 1.0 / (1.0 - phi * phi)
+    inner, side = f * (1.0 + phi * phi), f * phi
+    score, plain, left, norm = k.score[:n_atoms], k.plain_score[:n_atoms], k.left[:n_atoms], k.atom_norm[:n_atoms]
+    apply_precision(r, phi, k.line)
+    np.dot(atoms.rows, k.line, score)
+    for j in range(n_atoms):
+        first, last = atoms.first[j], atoms.last[j]
+        norm[j] = (
+            first * first * (1.0 - f) + inner * atoms.norm[j] - side * phi * last * last - side * atoms.norm_lag[j]
+        )
+        left[j] = norm[j]
+    count = support(x, n + q, k.which)
+    factor(k.G, k.which, np.int64(0), count, k.L)
     for c in range(count):
-        trial = np.zeros(n + q + 1)
-        trial[: n + q] = x
-        rows[q] = d.steps[chosen[c]]
-        rss, _, _ = solve(y, d, G_null, phi, rows, trial)
+        u = k.which[c]
+        row = k.atom_cross[c, :n_atoms]
+        if u < n:
+            first_u, last_u = d.first[u] * (1.0 - f), d.last[u] * side * phi
+            for j in range(n_atoms):
+                plain_part = inner * atoms.cross[u, j] - side * atoms.cross_lag[u, j]
+                row[j] = plain_part + first_u * atoms.first[j] - last_u * atoms.last[j]
+        else:
+            np.dot(atoms.rows, k.weighted_rows[u - n], row)
+        for p in range(c):
+            factor_cp, above = k.L[c, p], k.atom_cross[p]
+            for j in range(n_atoms):
+                row[j] -= factor_cp * above[j]
+        inverse = 1.0 / k.L[c, c]
+        for j in range(n_atoms):
+            row[j] *= inverse
+            left[j] -= row[j] * row[j]
+    for j in range(n_atoms):
+        plain[j] = score[j] / np.sqrt(norm[j] + 1e-300)
+        score[j] = score[j] / np.sqrt(left[j]) if left[j] > 1e-4 * norm[j] else 0.0
+    return _choose(atoms, score, plain, n_wanted, k.chosen)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _choose(atoms, score, plain, n_wanted, chosen):
+    """Take the best of either score in turns, striking out what lies close by."""
+    count = 0
+    for turn in range(2 * n_wanted):
+        if count == n_wanted:
+            break
+        values = score if turn % 2 == 0 else plain
+        best = -1
+        for j in range(values.size):
+            if values[j] > 0.0 and (best < 0 or values[j] > values[best]):
+                best = j
+        if best < 0:
+            continue
+        chosen[count] = best
+        count += 1
+        for j in range(values.size):
+            if abs(atoms.place[j] - atoms.place[best]) < _APART and abs(atoms.shape[j] - atoms.shape[best]) < _UNLIKE:
+                score[j] = 0.0
+                plain[j] = 0.0
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def best_atom(y, d, atoms, q, x, r, n_candidates, k):
+    """Best of the screened atoms in row q, the first q rows being in place: (weighted square, atom); x, r its fit."""
+    n, m = d.null.shape[0], y.size
+    count = screen(d, atoms, q, x, r, n_candidates, k)
+    best, best_rss = np.int64(-1), np.inf
+    trial, left = np.zeros(x.size), np.empty(m)
+    best_x, best_r = x.copy(), r.copy()
+    for c in range(count):
+        a = k.chosen[c]
+        copy(x, trial)
+        trial[n + q] = 0.0
+        place_atom(d, atoms, a, q, k)
+        rss = solve(y, d, q + 1, trial, left, k)
         if rss < best_rss:
-            best_rss = rss
-            best = chosen[c]
-            best_x = trial
-    wider = np.empty((q + 1, 2))
-    wider[:q] = theta
+            best, best_rss = a, rss
+            copy(trial, best_x)
+            copy(left, best_r)
+    if best >= 0:
+        copy(best_x, x)
+        copy(best_r, r)
+        place_atom(d, atoms, best, q, k)
+    return best_rss, best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_step(y, d, theta, q, x, r, n_candidates, n_iterations, k):
+    """Improve a fit by one more step in theta[q]; the first q are in place. Returns the weighted square, inf if none."""
+    rss, best = best_atom(y, d, d.steps, q, x, r, n_candidates, k)
     if best < 0:
-        wider[q, 0] = np.log(d.step_time[0])
-        wider[q, 1] = np.log(2.0)
-        return np.inf, wider, best_x
-    wider[q, 0] = np.log(d.step_time[best])
-    wider[q, 1] = np.log(d.step_exponent[best])
-    rss = refine(y, d, G_null, phi, wider, best_x, n_iterations)
-    return rss, wider, best_x
+        return np.inf
+    theta[q, 0], theta[q, 1] = d.steps.place[best], d.steps.shape[best]
+    if n_iterations == 0:
+        return rss
+    return refine(y, d, theta, q + 1, x, r, n_iterations, k)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def autocorrelation(r, n_parameters):
     """AR(1) φ of a residual, with small-sample and degrees-of-freedom corrections (Marriott & Pope 1954)."""
     m = r.size
@@ -250,23 +333,3 @@ def autocorrelation(r, n_parameters):
     phi = top / bottom
     phi = phi + (1.0 + 3.0 * phi) / m + n_parameters * (1.0 - phi) / m
     return min(max(phi, 0.0), 0.95)
-
-
-@njit(cache=True, nogil=True)
-def null_gram(d, phi):
-    """Gram matrix of the null atoms at φ."""
-    m = d.t.size
-    first, last = d.null[:, 0].copy(), d.null[:, m - 1].copy()
-    return gram_at(phi, d.null_null, d.null_null_lag, first, last, first, last)
-
-
-@njit(cache=True, nogil=True)
-def self_products(atoms):
-    """Plain and lag-1 products of each atom with itself."""
-    n = atoms.shape[0]
-    plain = np.empty(n)
-    lag = np.empty(n)
-    for j in range(n):
-        plain[j] = np.dot(atoms[j], atoms[j])
-        lag[j] = 2.0 * np.dot(atoms[j, 1:], atoms[j, :-1])
-    return plain, lag

@@ -1,119 +1,200 @@
-"""Compiled description of a fit: its sharpness, and the errors of its parameters."""
+"""Compiled description of a fit: how steep it is, how sure that is, and where it falls."""
 
 import numpy as np
 from numba import njit
 
-from quanta.transitions._fit import tangents
-from quanta.transitions._linear import apply_precision
+from quanta.transitions._linear import apply_precision, copy, support
 
 
-@njit(cache=True, nogil=True)
-def slope_and_drop(d, theta, x):
-    """Largest −df/dln t of the fitted curve, and its total drop f(0) − f(∞)."""
-    n, q = d.null.shape[0], theta.shape[0]
-    drop = 0.0
+@njit(cache=True, nogil=True, error_model="numpy")
+def _slope_at(d, theta, q, x, log_t):
+    """−df/dln t of the fitted curve at one time."""
+    n = d.null.shape[0]
+    t = np.exp(log_t)
+    slope = 0.0
     for j in range(1, n):
-        drop += x[j]
-    for i in range(q):
-        drop += x[n + i]
-    steepest = 0.0
-    # The fine grid, and each step's own steepest point, which the grid could miss.
-    for p in range(d.fine.size + q):
-        t = d.fine[p] if p < d.fine.size else np.exp(theta[p - d.fine.size, 0])
-        slope = 0.0
-        for j in range(1, n):
-            if x[j] > 0.0:
-                u = t / d.null_time[j]
-                if u < 50.0:
-                    slope += x[j] * u * np.exp(-u)
-        for i in range(q):
-            e = np.exp(theta[i, 1])
-            z = np.exp(min(e * (np.log(t) - theta[i, 0]), 50.0))
-            slope += x[n + i] * e * z * np.exp(-z)
-        steepest = max(steepest, slope)
-    return steepest, drop
-
-
-@njit(cache=True, nogil=True)
-def covariance(d, phi, theta, x, noise):
-    """Gauss–Newton covariance of (active amplitudes, ln τ_1, ln n_1, …); noise is the innovations' variance.
-
-    Returns (which amplitudes are active, covariance (k + 2q, k + 2q)).
-    """
-    n, q, m = d.null.shape[0], theta.shape[0], d.t.size
-    which = np.empty(n + q, np.int64)
-    k = 0
-    slow = x[0] > 0.0
-    for j in range(n + q):
         if x[j] > 0.0:
-            # Within the window, exponentials slower than it and the constant cannot be told apart; one stands for all.
-            if 0 < j < n and d.null_time[j] > d.t[m - 1]:
-                if slow:
-                    continue
-                slow = True
-            which[k] = j
-            k += 1
-    rows = np.empty((q, m))
-    V = np.empty((2 * q, m))
-    tangents(d.t, theta, rows, V)
-    J = np.empty((k + 2 * q, m))
-    for c in range(k):
-        J[c] = d.null[which[c]] if which[c] < n else rows[which[c] - n]
-    for i in range(2 * q):
-        J[k + i] = V[i] * x[n + i // 2]
-    H = np.empty((k + 2 * q, k + 2 * q))
-    w = np.empty(m)
-    for i in range(k + 2 * q):
+            u = t / d.null_time[j]
+            slope += x[j] * u * np.exp(-u)
+    for i in range(q):
+        slope += x[n + i] * unit_slope(theta[i], log_t)
+    return slope
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def unit_slope(place, log_t):
+    """−ds/dln t of a unit step at (ln τ, ln n) = place."""
+    e = np.exp(place[1])
+    z = np.exp(min(e * (log_t - place[0]), 4.0))
+    return e * z * np.exp(-z)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def steepest(d, theta, q, x):
+    """Largest −df/dln t of the fitted curve, where it is (ln t), and the total drop f(0) − f(∞)."""
+    n = d.null.shape[0]
+    drop = 0.0
+    for j in range(1, n + q):
+        drop += x[j]
+    slope = np.zeros(d.fine.size)
+    for j in range(1, n):
+        if x[j] > 0.0:
+            amplitude, row = x[j], d.null_slope[j]
+            for p in range(slope.size):
+                slope[p] += amplitude * row[p]
+    for i in range(q):
+        if x[n + i] > 0.0:
+            for p in range(slope.size):
+                slope[p] += x[n + i] * unit_slope(theta[i], d.fine[p])
+    best = np.argmax(slope)
+    value, where = slope[best], d.fine[best]
+    # A step's own steepest point can lie between the fine grid's.
+    for i in range(q):
+        own = _slope_at(d, theta, q, x, theta[i, 0])
+        if own > value:
+            value, where = own, theta[i, 0]
+    return value, where, drop
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def log_sharpness_error(d, theta, q, x, where, slope, drop, noise, k):
+    """Standard error of ln S by the delta method; the q rows must be in place in ``k``.
+
+    Where the slope is largest it does not change with the place at first order, so that only its direct dependence on
+    amplitudes and shapes counts.
+    """
+    n, m = d.null.shape[0], d.t.size
+    active = np.empty(n + q, np.int64)
+    found = support(x, n + q, active)
+    # Within the window, exponentials slower than it and the constant cannot be told apart; one stands for all.
+    count = 0
+    slow = x[0] > 0.0
+    for c in range(found):
+        j = active[c]
+        if 0 < j < n and d.null_time[j] > d.t[m - 1]:
+            if slow:
+                continue
+            slow = True
+        active[count] = j
+        count += 1
+    size = count + 2 * q
+    J = np.empty((size, m))
+    g = np.zeros(size)
+    t = np.exp(where)
+    for c in range(count):
+        j = active[c]
+        if j < n:
+            copy(d.null[j], J[c])
+            if j > 0:
+                u = t / d.null_time[j]
+                g[c] = u * np.exp(-u) / slope - 1.0 / drop
+        else:
+            copy(k.rows[j - n], J[c])
+            g[c] = unit_slope(theta[j - n], where) / slope - 1.0 / drop
+    moved = np.empty(2)
+    for i in range(q):
+        e = np.exp(theta[i, 1])
+        for p in range(m):
+            log_z = min(e * (d.log_t[p] - theta[i, 0]), 4.0)
+            z = np.exp(log_z)
+            tangent = x[n + i] * z * np.exp(-z)
+            J[count + 2 * i, p] = e * tangent
+            J[count + 2 * i + 1, p] = -log_z * tangent
+        for part in range(2):
+            moved[0], moved[1] = theta[i, 0], theta[i, 1]
+            moved[part] += 1e-4
+            change = unit_slope(moved, where) - unit_slope(theta[i], where)
+            g[count + 2 * i + part] = x[n + i] * change / 1e-4 / slope
+    C = covariance(J, size, k.phi[0], noise, np.zeros(size))
+    variance = 0.0
+    for i in range(size):
+        for j in range(size):
+            variance += g[i] * g[j] * C[i, j]
+    return np.sqrt(max(variance, 0.0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def covariance(J, size, phi, noise, prior):
+    """Gauss–Newton covariance of the parameters whose tangents are J (size, m); noise is the errors' variance.
+
+    ``prior`` (size,) is a prior precision of each, 0 where there is none.
+    """
+    H = np.empty((size, size))
+    w = np.empty(J.shape[1])
+    for i in range(size):
         apply_precision(J[i], phi, w)
         for j in range(i + 1):
             H[i, j] = np.dot(w, J[j])
             H[j, i] = H[i, j]
-    scale = np.empty(k + 2 * q)
-    for i in range(k + 2 * q):
+        H[i, i] += noise * prior[i]
+    scale = np.empty(size)
+    for i in range(size):
         scale[i] = np.sqrt(H[i, i]) + 1e-150
-    for i in range(k + 2 * q):
-        for j in range(k + 2 * q):
+    for i in range(size):
+        for j in range(size):
             H[i, j] /= scale[i] * scale[j]
         H[i, i] += 1e-9
     C = np.linalg.inv(H)
-    for i in range(k + 2 * q):
-        for j in range(k + 2 * q):
+    for i in range(size):
+        for j in range(size):
             C[i, j] *= noise / (scale[i] * scale[j])
-    return which[:k], C
+    return C
 
 
-@njit(cache=True, nogil=True)
-def log_sharpness_error(d, phi, theta, x, noise):
-    """Standard errors of ln S (delta method), and of (ln τ, ln n, h) of every step: (float, (q, 3))."""
-    n, q = d.null.shape[0], theta.shape[0]
-    which, C = covariance(d, phi, theta, x, noise)
-    k = which.size
-    slope, drop = slope_and_drop(d, theta, x)
-    base = np.log(slope / drop)
-    g = np.empty(k + 2 * q)
-    for c in range(k + 2 * q):
-        x_moved = x.copy()
-        moved = theta.copy()
-        if c < k:
-            size = 1e-4 * drop
-            x_moved[which[c]] += size
-        else:
-            size = 1e-4
-            moved[(c - k) // 2, (c - k) % 2] += size
-        s, h = slope_and_drop(d, moved, x_moved)
-        g[c] = (np.log(s / h) - base) / size
-    variance = 0.0
-    for i in range(k + 2 * q):
-        for j in range(k + 2 * q):
-            variance += g[i] * g[j] * C[i, j]
-    errors = np.full((q, 3), np.nan)
+@njit(cache=True, nogil=True, error_model="numpy")
+def level(d, theta, q, x, log_t):
+    """The fitted curve at one time."""
+    n = d.null.shape[0]
+    t = np.exp(log_t)
+    f = x[0]
+    for j in range(1, n):
+        if x[j] > 0.0:
+            f += x[j] * np.exp(-t / d.null_time[j])
     for i in range(q):
-        errors[i, 0] = np.sqrt(max(C[k + 2 * i, k + 2 * i], 0.0))
-        errors[i, 1] = np.sqrt(max(C[k + 2 * i + 1, k + 2 * i + 1], 0.0))
-        for c in range(k):
-            if which[c] == n + i:
-                errors[i, 2] = np.sqrt(max(C[c, c], 0.0))
-    onset_cov = np.zeros(q)
+        f += x[n + i] * np.exp(-np.exp(min(np.exp(theta[i, 1]) * (log_t - theta[i, 0]), 4.0)))
+    return f
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def course(d, theta, q, x):
+    """How the fitted curve runs within the window.
+
+    Returns
+    -------
+    tuple of float
+        Its level at the first and last checkpoint and .7 nats before the last; where it is half-way down (ln t, nan if
+        nowhere); mean and variance of ln t under the density −df/dln t.
+    """
+    n = d.null.shape[0]
+    last = d.log_t[d.t.size - 1]
+    start, end = level(d, theta, q, x, d.log_t[0]), level(d, theta, q, x, last)
+    before = level(d, theta, q, x, last - 0.7)
+    value = np.full(d.fine.size, x[0])
+    for j in range(1, n):
+        if x[j] > 0.0:
+            amplitude, row = x[j], d.null_fine[j]
+            for p in range(value.size):
+                value[p] += amplitude * row[p]
     for i in range(q):
-        onset_cov[i] = C[k + 2 * i, k + 2 * i + 1]
-    return np.sqrt(max(variance, 0.0)), errors, onset_cov
+        e = np.exp(theta[i, 1])
+        for p in range(value.size):
+            value[p] += x[n + i] * np.exp(-np.exp(min(e * (d.fine[p] - theta[i, 0]), 4.0)))
+    middle = 0.5 * (start + end)
+    half = np.nan
+    previous, previous_log = start, d.fine[0]
+    mass = mean = square = 0.0
+    for p in range(value.size):
+        if d.fine[p] > last:
+            break
+        fall = max(previous - value[p], 0.0)
+        centre = 0.5 * (previous_log + d.fine[p])
+        mass += fall
+        mean += fall * centre
+        square += fall * centre * centre
+        if previous > middle >= value[p]:
+            half = previous_log + (d.fine[p] - previous_log) * (previous - middle) / (previous - value[p])
+        previous, previous_log = value[p], d.fine[p]
+    if mass > 0.0:
+        mean /= mass
+        return start, end, before, half, mean, max(square / mass - mean * mean, 0.0)
+    return start, end, before, half, np.nan, np.nan

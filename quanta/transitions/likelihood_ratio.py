@@ -1,5 +1,7 @@
 """The default detector: completely monotone null against null + steps, in AR(1) noise."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -9,6 +11,8 @@ from quanta._errors import InputError
 from quanta.transitions.base import AbstractDetector
 
 _WEIBULL_WIDTH = float(np.log(np.log(10) / np.log(10 / 9)))  # 10–90 % log-width of an exponential, 3.084 nats
+_ONE_SIDED_95 = 1.645
+_BLOCK = 1000  # curves that a thread takes at a time
 
 
 @final
@@ -33,12 +37,18 @@ class LikelihoodRatio(AbstractDetector):
     """Least T."""
     share: float = 0.3
     """Least share of the step in the total drop."""
-    max_steps: int = 2
+    max_steps: int = 3
     """Most steps in one curve, 1 to 3."""
     misfit: float = 0.003
     """Misfit, as a share of the drop, that counts as numerical: the grid of exponentials is no finer."""
     despike: float = 5.0
     """A single checkpoint this many robust deviations above its neighbours is clipped to them."""
+    exit: float = 8.0
+    """A curve whose T under ordinary least squares is smaller is left at that: correlated noise only lowers it."""
+    phi: float | None = None
+    """Least correlation of the noise from one checkpoint to the next; by default the median over the curves given."""
+    curves: bool = True
+    """Whether to return the fitted curves, which take as much room as the data."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_steps <= 3:
@@ -49,70 +59,81 @@ class LikelihoodRatio(AbstractDetector):
     def detect(self, curves: np.ndarray, step: np.ndarray, base_sharpness: np.ndarray) -> dict[str, np.ndarray]:
         """Test curves; see :meth:`AbstractDetector.detect`.
 
-        Besides what every detector returns: the columns of ``_batch.FIELDS``, ``fitted``, ``step_part`` and
-        ``null_part`` (n, n_steps), ``spike``, and the power of the test at each curve's noise as ``expected_statistic``.
+        Besides what every detector returns: the columns of ``_batch.FIELDS``, ``fitted`` and ``step_part`` (n, n_steps)
+        of float32, ``spike``, and the power of the test at each curve's noise as ``expected_statistic``.
         """
         from quanta.transitions import _batch, _dictionary
 
         d = _dictionary.make(step)
-        clipped, spike = _clip_spikes(np.asarray(curves, dtype=np.float64), self.despike)
-        rules = np.array([self.threshold, self.share, 1.645, self.misfit])
-        base = np.asarray(base_sharpness, dtype=np.float64)
-        first, _, _ = _batch.fit_curves(clipped, d, -1.0, 0, rules, base)
-        phi = first[:, _batch.FIELDS.index("phi")]
-        moving = np.ptp(clipped, axis=1) > 0
-        pool = float(np.median(phi[moving])) if moving.any() else 0.0
-        table, theta, amplitude = _batch.fit_curves(clipped, d, pool, self.max_steps, rules, base)
+        curves = np.asarray(curves)
+        n, m = curves.shape
+        rules = _batch.Rules(self.threshold, self.share, self.max_steps, self.misfit, self.exit, self.despike)
+        base = np.ascontiguousarray(base_sharpness, dtype=np.float64)
+        phi, statistic, hint = np.empty(n), np.empty(n), np.zeros((n, 2))
+        spike = np.zeros(n, dtype=bool)
+
+        def survey(part: slice) -> None:
+            some = np.ascontiguousarray(curves[part], dtype=np.float64)
+            _batch.survey(some, d, rules, phi[part], statistic[part], hint[part], spike[part])
+
+        table = np.empty((n, len(_batch.FIELDS)))
+        wanted = (n, m if self.curves else 0)
+        fitted, steps = np.empty(wanted, dtype=np.float32), np.empty(wanted, dtype=np.float32)
+
+        def judge(part: slice) -> None:
+            some = np.ascontiguousarray(curves[part], dtype=np.float64)
+            _batch.judge(
+                some, d, phi[part], statistic[part], hint[part], pool, rules, base[part], _ONE_SIDED_95, table[part],
+                fitted[part], steps[part],
+            )  # fmt: skip
+
+        _in_parts(survey, n)
+        own = phi[np.isfinite(phi)]
+        pool = float(np.median(own)) if self.phi is None and own.size else self.phi or 0.0
+        _in_parts(judge, n)
         found: dict[str, Any] = {name: table[:, i] for i, name in enumerate(_batch.FIELDS)}
         for gate in ("gate_statistic", "gate_height", "gate_sharpness", "gate_bump", "sharp"):
             found[gate] = found[gate] > 0
-        n_null = d.null.shape[0]
-        found["step_part"] = _steps(d.t, theta, amplitude[:, n_null:])
-        found["fitted"] = amplitude[:, :n_null] @ d.null + found["step_part"]
-        found["step_sharpness"] = np.where(found["step_sharpness"] > 0, found["step_sharpness"], np.nan)
-        found["width"] = _WEIBULL_WIDTH / found["step_sharpness"]
-        found["sharpness_low"] = found["sharpness"] * np.exp(-1.645 * np.minimum(found["log_sharpness_error"], 20.0))
-        found["spike"] = spike
+        found["onset"], found["half_time"] = np.exp(found["log_onset"]), np.exp(found["log_half_time"])
+        found["width"] = np.exp(found["log_width"])
+        found["step_sharpness"] = _WEIBULL_WIDTH / found["width"]
+        found["sharpness_low"] = found["sharpness"] * np.exp(-_ONE_SIDED_95 * found["log_sharpness_error"])
+        found |= {"fitted": fitted, "step_part": steps, "spike": spike}
         found["expected_statistic"] = _expected_statistic(d, found)
         return found
 
     def best_null(self, curve: np.ndarray, step: np.ndarray, phi: float) -> np.ndarray:
         """The completely monotone curve (n_steps,) nearest to one curve, at noise correlation φ."""
-        from quanta.transitions import _dictionary, _fit
+        from quanta.transitions import _dictionary, _spikes
 
         d = _dictionary.make(step)
-        y = _clip_spikes(np.asarray(curve, dtype=np.float64)[None], self.despike)[0][0]
-        x = np.zeros(d.null.shape[0])
-        _fit.solve(y, d, _fit.null_gram(d, phi), phi, np.empty((0, y.size)), x)
-        return x @ d.null
+        y = np.empty(step.size)
+        _spikes.despike(np.ascontiguousarray(curve, dtype=np.float64), self.despike, y)
+        return _null_of(y, d, phi)[0]
 
 
-def _clip_spikes(curves: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Curves with lone spikes set to the median of their four neighbours, and which curves had one: (n, m), (n,)."""
-    m = curves.shape[1]
-    padded = np.pad(curves, ((0, 0), (2, 2)), mode="edge")
-    # The point itself is left out: with it, the median is often the point, and every deviation looks large beside 0.
-    middle = np.median(np.stack([padded[:, i : i + m] for i in (0, 1, 3, 4)]), axis=0)
-    away = curves - middle
-    scale = 1.4826 * np.median(np.abs(away), axis=1, keepdims=True)
-    out = np.abs(away) > limit * np.maximum(scale, 1e-3 * np.ptp(curves, axis=1, keepdims=True) + 1e-300)
-    # A spike stands alone above both its neighbours; a wall or a first checkpoint is no spike.
-    left, right = np.roll(curves, 1, axis=1), np.roll(curves, -1, axis=1)
-    out &= ((curves > left) & (curves > right)) | ((curves < left) & (curves < right))
-    out[:, [0, -1]] = False
-    return np.where(out, middle, curves), out.any(axis=1)
+def _null_of(y: np.ndarray, d: Any, phi: float) -> tuple[np.ndarray, float]:
+    """Nearest completely monotone curve (n_steps,), and the weighted square of what it leaves."""
+    from quanta.transitions import _fit, _work
+
+    k = _work.allocate(d)
+    x, r = np.zeros(k.b.size), np.empty(y.size)
+    _fit.pose(y, d, phi, k)
+    rss = _fit.solve(y, d, 0, x, r, k)
+    return y - r, rss
 
 
-def _steps(t: np.ndarray, theta: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Sum of the steps of every curve, (n, m); theta (n, q, 2) = (ln τ, ln n), nan where there is none."""
-    total = np.zeros((theta.shape[0], t.size))
-    log_t = np.log(np.maximum(t, 1e-300))
-    for q in range(theta.shape[1]):
-        has = np.isfinite(theta[:, q, 0]) & (height[:, q] > 0)
-        exponent = np.exp(theta[has, q, 1])[:, None]
-        z = np.exp(np.minimum(exponent * (log_t - theta[has, q, 0][:, None]), 50.0))
-        total[has] += height[has, q][:, None] * np.exp(-z)
-    return total
+def _in_parts(work: Callable[[slice], None], n: int) -> None:
+    """Run compiled work on blocks of curves, on as many threads as Numba may use; the result depends on neither."""
+    import numba
+
+    parts = [slice(i, i + _BLOCK) for i in range(0, n, _BLOCK)]
+    if len(parts) == 1:
+        work(parts[0])
+        return
+    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        for _ in pool.map(work, parts):
+            pass
 
 
 def _expected_statistic(d: Any, found: dict[str, np.ndarray]) -> np.ndarray:
@@ -120,17 +141,12 @@ def _expected_statistic(d: Any, found: dict[str, np.ndarray]) -> np.ndarray:
 
     Noise-free misfit of that template to the null, in the middle of the window, on this very grid of checkpoints.
     """
-    from quanta.transitions import _fit
-
     m = d.t.size
-    middle = np.sqrt(d.first * d.t[-1])
+    middle = np.exp(0.5 * (d.log_t[d.t > 0][0] + d.log_t[-1]))
     exponent = _WEIBULL_WIDTH / 1.2
     template = 0.5 * np.exp(-((d.t / middle) ** exponent)) + 0.5 * np.exp(-d.t / middle)
     phis = np.array([0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95])
-    misfit = []
-    for phi in phis:
-        x = np.zeros(d.null.shape[0])
-        misfit.append(_fit.solve(template, d, _fit.null_gram(d, phi), phi, np.empty((0, m)), x)[0])
+    misfit = [_null_of(template, d, phi)[1] for phi in phis]
     rss = np.interp(found["phi"], phis, misfit)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return m * np.log1p(rss * found["drop"] ** 2 / (m * found["sigma"] ** 2))
