@@ -163,6 +163,7 @@ def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None"
     """
     from quanta import plot
     from quanta import transitions as detection
+    from quanta.transitions import _clock
 
     n = record.sizes["subtask"]
     if not 0 <= subtask < n:
@@ -175,7 +176,8 @@ def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None"
     metric = transitions.attrs["metric"]
     curve = record[metric].isel(subtask=subtask).values.astype(float)
     curve = curve if metric == "loss" else 1 - curve
-    clock = detection._clock(record, record["step"].values.astype(float))[0]
+    clock = _clock.values(record, transitions.attrs["clock"])[0]
+    clock = clock if clock.ndim == 1 else clock[subtask]
     null = detection.LikelihoodRatio().best_null(curve, clock, float(one["phi"]))
     value = {str(name): one[name].item() for name in one.data_vars if one[name].ndim == 0}
     gates = _gates(value)

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from quanta._errors import InputError
-from quanta.transitions import _status
+from quanta.transitions import _clock, _status
 from quanta.transitions.base import AbstractDetector
 from quanta.transitions.likelihood_ratio import LikelihoodRatio
 from quanta.transitions.null import base_sharpness, null_sharpness
@@ -69,7 +69,7 @@ def detect(
     step = record["step"].values.astype(float)
     check_window(step)
     metric = next(name for name in ("loss", "probability", "accuracy") if name in record)
-    clock, clock_name = _clock(record, step)
+    clock, clock_name = _clock.values(record)
     curves, chance, shape = _flatten(record, metric)
     base = base_of(record, metric)
     if control is not None:
@@ -151,17 +151,6 @@ def base_of(record: xr.Dataset, metric: str) -> np.ndarray:
         # What a convex model does to an accuracy or a probability is not known in closed form: the widest bound.
         return base_sharpness("unknown", classes)
     return base_sharpness(record.attrs["optimizer"], classes, record["loss"].attrs.get("units", "nat"))
-
-
-def _clock(record: xr.Dataset, step: np.ndarray) -> tuple[np.ndarray, str]:
-    """Steps where the learning rate is constant, else τ = Σ rate in units of the largest rate."""
-    if "learning_rate" in record and "learning_rate_sum" in record:
-        rate = record["learning_rate"].values
-        total = record["learning_rate_sum"].values
-        varies = np.ptp(rate[step > 0]) > 1e-6 * rate.max()
-        if varies and np.all(np.diff(total) > 0):
-            return total / rate.max(), "learning_rate_sum"
-    return step, "step"
 
 
 def _back_to_steps(clock: np.ndarray, step: np.ndarray) -> Any:
