@@ -14,7 +14,6 @@ from quanta import _cli
 from quanta._errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
 
 __all__ = ["explain", "main", "test"]
@@ -62,7 +61,7 @@ def test(
     if transitions is None or usable:
         transitions = detection.detect(record, control=usable or None)
     rng = np.random.default_rng(seed)
-    e = _evidence(record, transitions)
+    e = _claims.evidence(record, transitions)
     claims: dict[str, float] = {"n_subtasks": float(record.sizes["subtask"])}
     claims |= _claims.sharpness(e)
     claims["dispersion"] = _claims.dispersion(e)
@@ -88,42 +87,6 @@ def test(
         "detector": transitions.attrs["detector"],
     }
     return result
-
-
-def _evidence(record: "xr.Dataset", found: "xr.Dataset") -> Any:
-    """Flatten seeds and subtasks; share weights out between seeds."""
-    import numpy as np
-
-    from quanta._claims import Evidence
-
-    shape = found["status"].shape
-    n_copies = int(np.prod(shape[:-1]))
-
-    def flat(name: str) -> "np.ndarray":
-        return found[name].values.reshape(-1)
-
-    def spread(values: "np.ndarray") -> "np.ndarray":
-        return np.broadcast_to(values, shape).reshape(-1)
-
-    n = record.sizes["subtask"]
-    frequency = record["frequency"].values if "frequency" in record else np.full(n, np.nan)
-    sharp = flat("status") == "sharp"
-    return Evidence(
-        status=flat("status"),
-        complete=flat("complete"),
-        changed=flat("changed"),
-        weight=spread(record["weight"].values) / n_copies,
-        frequency=spread(frequency),
-        start=flat("start"),
-        end=flat("end"),
-        height=flat("height"),
-        time=np.where(sharp, flat("onset"), flat("half_time")),
-        # Of a sharp subtask the step alone is placed: ln t of a Weibull step has the variance π²/(6 n²).
-        log_time_mean=np.where(sharp, np.log(flat("onset")), flat("log_time_mean")),
-        log_time_variance=np.where(sharp, np.pi**2 / 6 / flat("step_sharpness") ** 2, flat("log_time_variance")),
-        sharpness=flat("sharpness"),
-        metric_only=flat("metric_only"),
-    )
 
 
 def _sentence(verdict: Any, controls: list[dict[str, Any]], record: "xr.Dataset") -> str:
