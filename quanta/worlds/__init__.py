@@ -16,15 +16,27 @@ from quanta.worlds.base import Build, Draft, World
 from quanta.worlds.compositions import COMPOSITIONS
 from quanta.worlds.controlled import CONTROLLED
 from quanta.worlds.convex import CONVEX
-from quanta.worlds.families import SMOOTH_FAMILIES, STEP_FAMILIES, Truth, checkpoints, curves
+from quanta.worlds.families import (
+    MULTI_STEP_FAMILIES,
+    SMOOTH_FAMILIES,
+    STEP_FAMILIES,
+    TRAP_FAMILIES,
+    Truth,
+    checkpoints,
+    curves,
+    family_fields,
+    family_record,
+)
 from quanta.worlds.measurement import MEASUREMENT
 from quanta.worlds.noise import Noise
 from quanta.worlds.smooth import SMOOTH_WORLDS
 from quanta.worlds.training import TRAINING
 
 __all__ = [
+    "MULTI_STEP_FAMILIES",
     "SMOOTH_FAMILIES",
     "STEP_FAMILIES",
+    "TRAP_FAMILIES",
     "WORLDS",
     "Noise",
     "Truth",
@@ -32,6 +44,8 @@ __all__ = [
     "checkpoints",
     "controls",
     "curves",
+    "family_fields",
+    "family_record",
     "make",
 ]
 
