@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from quanta._errors import InputError
 
-__all__ = ["compare", "explain", "run", "save"]
+__all__ = ["compare", "explain", "plan", "run", "save"]
 
 _INK, _GREY, _PALE = "#222222", "#8a8a8a", "#e4e4e4"
 _ACCENT = "#d55e00"  # vermilion: told from viridis by every kind of colour vision
@@ -152,6 +152,19 @@ def compare(record: xr.Dataset, result: xr.Dataset) -> Figure:
     axes.legend(loc="lower left", fontsize=9, reverse=True, framealpha=0.92, edgecolor="none")
     _label(axes, "training step", "", "mean loss; each subtask was predicted from the other half of them")
     return figure
+
+
+def plan(result: xr.Dataset) -> Figure:
+    """A run that is still to be made: what becomes of a subtask by its onset, and the power for each.
+
+    Parameters
+    ----------
+    result : xr.Dataset
+        What ``plan.plan`` said.
+    """
+    from quanta import _plot_search
+
+    return _plot_search.plan(result)
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
