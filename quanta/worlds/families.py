@@ -4,9 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 
-from quanta import record
 from quanta._errors import InputError
 from quanta.worlds import ideal
 from quanta.worlds.noise import Noise
@@ -150,30 +148,6 @@ def curves(
         rng = np.random.default_rng([seed, *family.encode(), 1])
     loss = drop[:, None] * (baseline + drawn.remaining)
     return step, Noise(sigma=sigma, phi=phi, floor=floor).add(loss, drop, rng), truth
-
-
-def family_record(family: str, *, n: int, seed: int = 0, **options: Any) -> tuple[xr.Dataset, Truth]:
-    """Draw the same curves as a record of equally frequent subtasks that says all that :func:`family_fields` knows.
-
-    Parameters
-    ----------
-    family, n, seed, **options
-        As :func:`curves` takes them.
-
-    Returns
-    -------
-    xr.Dataset, Truth
-
-    Raises
-    ------
-    InputError
-        If the family is unknown, or the curves are negative for want of a floor.
-    """
-    step, loss, truth = curves(family, n=n, seed=seed, **options)
-    fields = family_fields(family)
-    if np.isfinite(truth.chance).all():
-        fields["chance_loss"] = truth.chance
-    return record.new(loss, step=step, frequency=np.full(n, 1 / n), source="simulated", **fields), truth
 
 
 def _known(family: str) -> ideal.Draw:
