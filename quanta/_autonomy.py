@@ -15,6 +15,7 @@ from quanta._compare_templates import log_half_time
 _BOOTSTRAPS = 1000
 _LEAST = 3  # points, or subtasks, without which nothing is said
 _SAME = 1e-9  # ratios of frequencies closer than this are one: what renormalisation does to the others
+_MEDIAN_ERROR = 1.2533  # standard error of the median of n normal values, in sd/√n
 _BOUNDS = (0.025, 0.975)
 
 
@@ -32,7 +33,7 @@ class Autonomy(NamedTuple):
 
     claims: dict[str, float]
     step: np.ndarray  # (n_steps,)
-    mean: dict[str, np.ndarray]  # "real", "predicted", "no change": (n_steps,), nan where not predictable
+    mean: dict[str, np.ndarray]  # "real", "p'/p", "(p'/p)^γ", "no change": (n_steps,), nan where not predictable
     log_ratio: np.ndarray  # (n_subtasks,) ln p'/p; -inf where removed
     shift: np.ndarray  # (n_subtasks,) ln t'/t of the half-times; nan where there is none
     unchanged: np.ndarray  # (n_subtasks,) bool: of another frequency through renormalisation alone
@@ -85,7 +86,7 @@ def autonomy(
     claims["n_removed"] = float(np.sum((ratio == 0) & (base.frequency > 0)))
     claims["removed_fall"] = _deepest_fall(changed.loss[ratio == 0])
     whole = seen[kept].all(axis=0)
-    means = {"real": changed.loss, "predicted": predicted, "no change": stays}
+    means = {"real": changed.loss, "p'/p": predicted, "(p'/p)^γ": np.where(seen, bent, np.nan), "no change": stays}
     mean = {name: np.where(whole, changed.weight[kept] @ curves[kept], np.nan) for name, curves in means.items()}
     return Autonomy(claims, changed.step, mean, log_ratio, shift, unchanged, chance_shift)
 
@@ -167,45 +168,50 @@ def renormalised(log_ratio: np.ndarray) -> np.ndarray:
 def effects(
     shift: np.ndarray, log_ratio: np.ndarray, unchanged: np.ndarray, rng: np.random.Generator
 ) -> dict[str, float]:
-    """What frequency does to time: ``own_effect`` −d ln t_k/d ln p_k, and ``cross_effect`` on those left alone.
+    """What frequency does to time: ``own_effect`` −d ln t_k/d ln p_k, and ``cross_effect`` of all the others.
 
-    Both are 1 and 0 for independent subtasks. The own effect is a least-squares slope over subtasks, with an
-    intercept; the cross-effect the median of ln t'/t + ln p'/p over the unchanged, in nats: how much later they
-    came than their own frequency says.
+    They are 1 and 0 for independent subtasks. The own effect is a least-squares slope over subtasks, with an
+    intercept; the cross-effect the median of ln t'/t + ln p'/p over the unchanged, in nats: how much later they came
+    than their own frequency says. Where none was left alone it is the same of a subtask at p' = p, by the slope's line.
     """
-    result = {}
     use = np.isfinite(shift) & np.isfinite(log_ratio)
-    slopes = np.full(1, np.nan)
-    if use.sum() >= _LEAST and np.ptp(log_ratio[use]) > _SAME:
-        slopes = np.array([_slope(log_ratio[use][pick], -shift[use][pick]) for pick in _resamples(use.sum(), rng)])
-    result |= _with_bounds("own_effect", slopes)
+    x, y = log_ratio[use], -shift[use]
+    slopes, crossed = np.full(1, np.nan), np.full(1, np.nan)
+    if use.sum() >= _LEAST and np.ptp(x) > _SAME:
+        lines = np.array([_line(x[pick], y[pick]) for pick in _resamples(x.size, rng)])
+        slopes = lines[:, 0]
+        if not unchanged.any() and x.min() < 0 < x.max():
+            crossed = -lines[:, 1]
     excess = (shift + log_ratio)[use & unchanged]
-    medians = np.full(1, np.nan)
     if excess.size >= _LEAST:
-        medians = np.array([np.median(excess[pick]) for pick in _resamples(excess.size, rng)])
-    return result | _with_bounds("cross_effect", medians)
+        crossed = np.median(excess[_resamples(excess.size, rng)], axis=1)
+    return _with_bounds("own_effect", slopes) | _with_bounds("cross_effect", crossed)
 
 
 def _resamples(n: int, rng: np.random.Generator) -> np.ndarray:
     return np.vstack([np.arange(n), rng.integers(n, size=(_BOOTSTRAPS, n))])
 
 
-def _slope(x: np.ndarray, y: np.ndarray) -> float:
-    x = x - x.mean()
-    return float(x @ y / (x @ x)) if np.any(np.abs(x) > _SAME) else np.nan
+def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept by least squares; nan where x does not vary."""
+    off = x - x.mean()
+    slope = float(off @ y / (off @ off)) if np.any(np.abs(off) > _SAME) else np.nan
+    return slope, float(y.mean() - slope * x.mean())
 
 
 def _of_chance(shift: np.ndarray) -> dict[str, float]:
-    """Shift of times between two runs that differ by chance alone: the common part, and the spread about it (sd)."""
+    """Shift of times between runs that differ by chance alone: the common part, the most it could be, the spread (sd)."""
     seen = shift[np.isfinite(shift)]
     if seen.size < _LEAST:
-        return {"reseed_shift": np.nan, "reseed_spread": np.nan}
+        return dict.fromkeys(("reseed_shift", "reseed_spread", "reseed_shift_bound"), np.nan)
     middle = np.median(seen)
-    return {"reseed_shift": float(middle), "reseed_spread": float(1.4826 * np.median(np.abs(seen - middle)))}
+    spread = 1.4826 * np.median(np.abs(seen - middle))
+    bound = abs(middle) + 2 * _MEDIAN_ERROR * spread / np.sqrt(seen.size)
+    return {"reseed_shift": float(middle), "reseed_spread": float(spread), "reseed_shift_bound": float(bound)}
 
 
 def _half_time(run: Run, chance: np.ndarray) -> np.ndarray:
-    """ln of the step at which half of the loss of chance is left, (n_subtasks,); nan where it never is."""
+    """Log of the step at which half of the loss of chance is left, (n_subtasks,); nan where it never is."""
     after = run.step > 0
     log_time = np.log(run.step[after])
     return log_half_time(run.loss[:, after] / chance[:, None], log_time)

@@ -24,6 +24,8 @@ def test(
     transitions: "xr.Dataset | None" = None,
     *,
     controls: "Sequence[xr.Dataset]" = (),
+    intervention: "xr.Dataset | None" = None,
+    reseed: "xr.Dataset | None" = None,
     seed: int = 0,
 ) -> "xr.Dataset":
     """Test whether a run's loss is a composition of phase changes.
@@ -36,6 +38,11 @@ def test(
         What :func:`quanta.transitions.detect` found in it; computed if not given, or if a control raises S0.
     controls : sequence of records
         Models whose answer is known to be smooth, trained on the same subtasks and data.
+    intervention : record, optional
+        The same subtasks and model under other frequencies: is it what this run foretells? It adds claim (D) to the
+        reasons, and no more: the verdict stays.
+    reseed : record, optional
+        This run again, by another chance: how well an intervention can be foretold.
     seed : int
         Of the permutations.
 
@@ -43,12 +50,12 @@ def test(
     -------
     xr.Dataset
         Scalars: the claims (A) ``fraction_sharp``, ``sharp_weight_low``/``_high``, (B) ``dispersion``, (C) ``timing_*``,
-        ``held_out_q2``; attrs ``verdict``, ``reasons`` (list of str), ``sentence``, ``row``, ``controls`` (list of str).
+        ``held_out_q2``, and with an intervention (D) ``autonomy_*``, ``own_effect``, ``cross_effect``; attrs ``verdict``, ``reasons`` (list of str), ``sentence``, ``row``, ``controls`` (list of str).
 
     Raises
     ------
     InputError
-        If a control belongs to another run, or the record is too short to tell.
+        If a control or an intervention belongs to another run, or the record is too short to tell.
     """
     import numpy as np
     import xarray as xr
@@ -74,6 +81,8 @@ def test(
     n_only = int((e.metric_only & e.tested).sum())
     claims["metric_only_low"] = _claims.wilson(n_only, int(e.tested.sum()))[0] if n_only else 0.0
 
+    claims, autonomy = _autonomy_of(record, claims, intervention, reseed, seed)
+
     alone = not ("loss" in record or "probability" in record)
     verdict = _verdict.decide(claims, judged, accuracy_alone=alone)
     result = xr.Dataset({name: float(value) for name, value in claims.items()})
@@ -81,12 +90,30 @@ def test(
     result.attrs = {
         "verdict": verdict.word,
         "row": verdict.row,
-        "reasons": [*verdict.reasons, *(c["reason"] for c in judged if c["state"] != "fires")],
+        "reasons": [*verdict.reasons, *(c["reason"] for c in judged if c["state"] != "fires"), *autonomy],
         "controls": [f"{c['kind']}: {c['state']}" for c in judged],
         "sentence": sentence,
         "detector": transitions.attrs["detector"],
     }
     return result
+
+
+def _autonomy_of(
+    record: "xr.Dataset",
+    claims: dict[str, float],
+    intervention: "xr.Dataset | None",
+    reseed: "xr.Dataset | None",
+    seed: int,
+) -> tuple[dict[str, float], list[str]]:
+    """The claims with those of (D) added, and what is said of them."""
+    if intervention is None:
+        if reseed is not None:
+            raise InputError("a re-seed is given without an intervention; expected both.")
+        return claims, []
+    from quanta import _intervention
+
+    found = _intervention.judge(record, intervention, reseed, gamma=claims["timing_exponent"], seed=seed).claims
+    return claims | found, _intervention.reasons(found)
 
 
 def _sentence(verdict: Any, controls: list[dict[str, Any]], record: "xr.Dataset") -> str:
@@ -207,6 +234,11 @@ def _options() -> type:
         """The run: a .zarr or .nc record, or the directory of a run."""
         control: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
         """A control of the same run (may be repeated): its kernel, its table."""
+        intervention: Path | None = None
+        """The same subtasks and model under other frequencies (train or simulate with --reweight): did this run
+        foretell it?"""
+        reseed: Path | None = None
+        """This run again, by another chance (train with --replicate): how well it could be foretold."""
         explain: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = ()
         """Draw the case of this subtask (may be repeated); by default the median one."""
 
@@ -222,10 +254,11 @@ def run(argv: Sequence[str] | None = None) -> int:
 
     ds = record.load(options.record)
     controls = [record.load(path) for path in options.control]
+    changed, again = (record.load(path) if path else None for path in (options.intervention, options.reseed))
     store = record.locate(options.record)
     name = store.parent.name if store.stem == "record" else store.stem
     found = transitions.detect(ds)
-    result = test(ds, found, controls=controls, seed=options.seed)
+    result = test(ds, found, controls=controls, intervention=changed, reseed=again, seed=options.seed)
     if controls:
         found = _with_controls(ds, found, result, controls)
     out = output("composition", name, parsed)
@@ -236,6 +269,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         figure, _ = explain(flat, int(k), found)
         figures.append(out.path / f"subtask-{k}.png")
         plot.save(figure, figures[-1])
+    if changed is not None:
+        figures.append(_draw_intervention(out.path / "intervention.png", ds, changed, again, result, options.seed))
     for group, analysis in (("transitions", found), ("composition", result)):
         try:
             record.save(analysis, store, group=group)
@@ -245,6 +280,21 @@ def run(argv: Sequence[str] | None = None) -> int:
     out.finish(parsed.configuration(), summary)
     print(json.dumps(summary) if options.json else _report(result, ds, figures))
     return 0
+
+
+def _draw_intervention(
+    path: Path,
+    ds: "xr.Dataset",
+    changed: "xr.Dataset",
+    again: "xr.Dataset | None",
+    result: "xr.Dataset",
+    seed: int,
+) -> Path:
+    from quanta import _intervention, plot
+
+    found = _intervention.judge(ds, changed, again, gamma=float(result["timing_exponent"]), seed=seed)
+    title = _intervention.reasons(found.claims)[0].partition(". ")[0]
+    return plot.save(plot.intervention(found, title), path)
 
 
 def _with_controls(ds: "xr.Dataset", found: "xr.Dataset", result: "xr.Dataset", controls: list[Any]) -> "xr.Dataset":

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from quanta._errors import InputError
 
-__all__ = ["compare", "explain", "plan", "run", "save"]
+__all__ = ["compare", "explain", "intervention", "plan", "run", "save"]
 
 _INK, _GREY, _PALE = "#222222", "#8a8a8a", "#e4e4e4"
 _ACCENT = "#d55e00"  # vermilion: told from viridis by every kind of colour vision
@@ -167,6 +167,21 @@ def plan(result: xr.Dataset) -> Figure:
     return _plot_search.plan(result)
 
 
+def intervention(found: Any, title: str = "") -> Figure:
+    """A run under changed frequencies: its mean loss as foretold and as it came, and how far each subtask moved.
+
+    Parameters
+    ----------
+    found : quanta._autonomy.Autonomy
+        What the intervention showed.
+    title : str
+        A sentence to stand above it.
+    """
+    from quanta import _plot_autonomy
+
+    return _plot_autonomy.intervention(found, title)
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as PNG, 150 dots per inch, cut to what is drawn."""
     path = Path(path)
@@ -296,7 +311,8 @@ def _evenly(record: xr.Dataset, n: int) -> np.ndarray:
     place = np.linspace(0, 1, count)
     order = np.arange(count)
     if "frequency" in record:
-        log = np.log(np.maximum(np.nan_to_num(record["frequency"].values), 1e-300))
+        p = np.nan_to_num(record["frequency"].values)
+        log = np.log(np.maximum(p, p[p > 0].min(initial=1.0)))
         order = np.argsort(-log, kind="stable")
         place = place + (log[order[0]] - log[order]) / max(float(np.ptp(log)), 1e-12)
     return order[np.unique(np.searchsorted(place, np.linspace(0, place[-1], n)))]
