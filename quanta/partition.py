@@ -21,7 +21,7 @@ from quanta._errors import InputError
 
 __all__ = ["by_frequency", "labels", "levels", "merge", "whole"]
 
-_MEASURES = ("n_tested", "n_sharp", "fraction_sharp", "fraction_sharp_low", "fraction_sharp_high")
+_MEASURES: tuple[str, ...] = ("n_tested", "n_sharp", "fraction_sharp", "fraction_sharp_low", "fraction_sharp_high")
 _MEASURES += ("sharpness_median", "testable_share", "sharp_weight_low", "sharp_weight_high")
 
 
