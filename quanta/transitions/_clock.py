@@ -68,29 +68,18 @@ def to_steps(time: np.ndarray, clock: np.ndarray, step: np.ndarray) -> np.ndarra
     return np.where(np.isfinite(time), np.interp(time, clock, step), np.nan)
 
 
-def exposures(record: "xr.Dataset") -> np.ndarray | None:
-    """How often every subtask had been seen at every checkpoint, (…, n_subtasks, n_steps); None if unknown."""
-    shape = _shape(record)
-    if "exposures" in record:
-        return np.broadcast_to(record["exposures"].values.astype(float), shape)
-    if "examples" in record and "frequency" in record:
-        examples = record["examples"].values.astype(float)[..., None, :]
-        return np.broadcast_to(record["frequency"].values[:, None] * examples, shape)
-    return None
-
-
-def _shape(record: "xr.Dataset") -> tuple[int, ...]:
-    """Shape (…, n_subtasks, n_steps) of the record's curves."""
-    return next(record[name].shape for name in ("loss", "probability", "accuracy") if name in record)
-
-
 def _read(record: "xr.Dataset", name: str) -> np.ndarray | None:
-    if name == "exposures":
-        return exposures(record)
-    if name not in record.variables:
+    """A clock as it stands: (n_steps,) or the shape of the curves; None if the record has none."""
+    if name in record.variables:
+        found = record[name]
+    elif name == "exposures" and "examples" in record and "frequency" in record:
+        found = record["frequency"] * record["examples"]
+    else:
         return None
-    found = record[name].values.astype(float)
-    return found if found.ndim == 1 else np.broadcast_to(found[..., None, :], _shape(record))
+    if found.ndim > 1:
+        curves = next(record[metric] for metric in ("loss", "probability", "accuracy") if metric in record)
+        found = found.broadcast_like(curves).transpose(*curves.dims)
+    return found.values.astype(float)
 
 
 def _runs(name: str, clock: np.ndarray | None) -> bool:
@@ -103,7 +92,7 @@ def _runs(name: str, clock: np.ndarray | None) -> bool:
 
 
 def _rate_varies(record: "xr.Dataset") -> bool:
-    if "learning_rate" not in record or "learning_rate_sum" not in available(record):
+    if "learning_rate" not in record or not _runs("learning_rate_sum", _read(record, "learning_rate_sum")):
         return False
     rate = record["learning_rate"].values[..., record["step"].values > 0]
     return bool(np.ptp(rate) > 1e-6 * rate.max())
