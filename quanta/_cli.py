@@ -27,7 +27,7 @@ from quanta._output import Output, output
 
 __all__ = ["COMMANDS", "Common", "Output", "Parsed", "console", "main", "output", "parse"]
 
-COMMANDS = ("simulate", "train", "composition", "compare", "plan")
+COMMANDS = ("simulate", "train", "composition", "compare", "plan", "discovery")
 
 Families = Mapping[str, tuple[Mapping[str, type], str]]  # choice → (its members, the default)
 
