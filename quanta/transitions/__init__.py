@@ -8,6 +8,7 @@ from quanta.transitions import _blocks, _clock, _control
 from quanta.transitions._gaps import check_window
 from quanta.transitions.base import AbstractDetector
 from quanta.transitions.likelihood_ratio import LikelihoodRatio
+from quanta.transitions.logistic import Logistic
 from quanta.transitions.null import base_sharpness, equivalent_hits, null_sharpness
 
 __all__ = [
@@ -21,7 +22,7 @@ __all__ = [
     "null_sharpness",
 ]
 
-DETECTORS: dict[str, type[AbstractDetector]] = {"likelihood_ratio": LikelihoodRatio}
+DETECTORS: dict[str, type[AbstractDetector]] = {"likelihood_ratio": LikelihoodRatio, "logistic": Logistic}
 
 
 def detect(
