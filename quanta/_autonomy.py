@@ -34,6 +34,7 @@ class Autonomy(NamedTuple):
     claims: dict[str, float]
     step: np.ndarray  # (n_steps,)
     mean: dict[str, np.ndarray]  # "real", "p'/p", "(p'/p)^γ", "no change": (n_steps,), nan where not predictable
+    mean_changed: dict[str, np.ndarray]  # the same, of the subtasks that were not left alone, weighing alike
     log_ratio: np.ndarray  # (n_subtasks,) ln p'/p; -inf where removed
     shift: np.ndarray  # (n_subtasks,) ln t'/t of the half-times; nan where there is none
     unchanged: np.ndarray  # (n_subtasks,) bool: of another frequency through renormalisation alone
@@ -85,10 +86,10 @@ def autonomy(
     claims["autonomy_unpredicted"] = float(1 - seen[ratio > 0].mean())
     claims["n_removed"] = float(np.sum((ratio == 0) & (base.frequency > 0)))
     claims["removed_fall"] = _deepest_fall(changed.loss[ratio == 0])
-    whole = seen[kept].all(axis=0)
-    means = {"real": changed.loss, "p'/p": predicted, "(p'/p)^γ": np.where(seen, bent, np.nan), "no change": stays}
-    mean = {name: np.where(whole, changed.weight[kept] @ curves[kept], np.nan) for name, curves in means.items()}
-    return Autonomy(claims, changed.step, mean, log_ratio, shift, unchanged, chance_shift)
+    curves = {"real": changed.loss, "p'/p": predicted, "(p'/p)^γ": np.where(seen, bent, np.nan), "no change": stays}
+    mean = _means(curves, np.where(kept, changed.weight, 0.0), seen)
+    mean_changed = _means(curves, (kept & ~unchanged) / max(1, np.sum(kept & ~unchanged)), seen)
+    return Autonomy(claims, changed.step, mean, mean_changed, log_ratio, shift, unchanged, chance_shift)
 
 
 def stretched(run: Run, at: np.ndarray, ratio: np.ndarray) -> np.ndarray:
@@ -186,6 +187,13 @@ def effects(
     if excess.size >= _LEAST:
         crossed = np.median(excess[_resamples(excess.size, rng)], axis=1)
     return _with_bounds("own_effect", slopes) | _with_bounds("cross_effect", crossed)
+
+
+def _means(curves: dict[str, np.ndarray], weight: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
+    """Weighted means (n_steps,), nan where not all that weigh are seen."""
+    use = weight > 0
+    whole = seen[use].all(axis=0)
+    return {name: np.where(whole, weight[use] @ values[use], np.nan) for name, values in curves.items()}
 
 
 def _resamples(n: int, rng: np.random.Generator) -> np.ndarray:

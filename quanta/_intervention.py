@@ -155,14 +155,24 @@ def _same_frequencies(record: xr.Dataset, other: xr.Dataset) -> bool:
 
 
 def _run(ds: xr.Dataset) -> _autonomy.Run:
-    p = ds["frequency"].values
+    p, step = ds["frequency"].values, ds["step"].values.astype(float)
+    return _autonomy.Run(step, _bridged(ds, step), p / p.sum(), ds["weight"].values)
+
+
+def _bridged(ds: xr.Dataset, step: np.ndarray) -> np.ndarray:
+    """The losses (n_subtasks, n_steps), straight in ln(1 + step) over what was not measured."""
     loss = ds["loss"].transpose("subtask", "step").values.astype(float)
-    return _autonomy.Run(ds["step"].values.astype(float), loss, p / p.sum(), ds["weight"].values)
+    clock = np.log1p(step)
+    for curve in loss:
+        seen = np.isfinite(curve)
+        if seen.any():
+            curve[~seen] = np.interp(clock[~seen], clock[seen], curve[seen])
+    return loss
 
 
 def _chance(ds: xr.Dataset) -> np.ndarray:
     """Loss of chance where it is known, else where the curve started, (n_subtasks,)."""
-    start = ds["loss"].transpose("subtask", "step").values[:, 0].astype(float)
+    start = _bridged(ds, ds["step"].values.astype(float))[:, 0]
     known = ds["chance_loss"].values if "chance_loss" in ds else np.full(start.size, np.nan)
     chance = np.where(np.isfinite(known) & (known > 0), known, start)
     return np.where(chance > 0, chance, 1.0)

@@ -16,23 +16,26 @@ _LINES = {  # of the mean loss: what it is, its colour, width and dashes
 
 
 def intervention(found: Autonomy, title: str = "") -> Figure:
-    """Two panels; see :func:`quanta.plot.intervention`."""
-    figure, (left, right) = plot._figure(title, panels=2)
-    _draw_means(left, found)
-    _draw_shifts(right, found)
+    """Two panels, or three where some subtasks were left alone; see :func:`quanta.plot.intervention`."""
+    split = bool(found.unchanged.any())
+    figure, axes = plot._figure(title, panels=3 if split else 2)
+    if split:
+        figure.set_size_inches(12.5, 4.6)
+        _draw_means(axes[1], found, found.mean_changed, "mean over the changed subtasks alone")
+    _draw_means(axes[0], found, found.mean, "mean loss under the changed frequencies")
+    axes[0].legend(frameon=False, loc="lower left", fontsize=9, reverse=True)
+    _draw_shifts(axes[-1], found)
     return figure
 
 
-def _draw_means(axes: Axes, found: Autonomy) -> None:
-    heights = [curve[np.isfinite(curve)] for curve in found.mean.values()]
+def _draw_means(axes: Axes, found: Autonomy, mean: dict[str, np.ndarray], title: str) -> None:
+    heights = [curve[np.isfinite(curve)] for curve in mean.values()]
     for name, (label, colour, width, dashes) in _LINES.items():
-        curve = found.mean[name]
-        if np.isfinite(curve).any():
-            axes.plot(found.step, curve, color=colour, lw=width, ls=dashes, label=label)
-    plot._log_axes(axes, found.step[np.isfinite(found.mean["real"])], None)
+        if np.isfinite(mean[name]).any():
+            axes.plot(found.step, mean[name], color=colour, lw=width, ls=dashes, label=label)
+    plot._log_axes(axes, found.step[np.isfinite(mean["real"])], None)
     axes.set_ylim(0, 1.05 * max([float(h.max()) for h in heights if h.size], default=1.0))
-    axes.legend(frameon=False, loc="lower left", fontsize=9, reverse=True)
-    plot._label(axes, "training step", "", "mean loss under the changed frequencies")
+    plot._label(axes, "training step", "", title)
 
 
 def _draw_shifts(axes: Axes, found: Autonomy) -> None:

@@ -181,7 +181,7 @@ def plan(result: xr.Dataset) -> Figure:
 
 
 def intervention(found: Any, title: str = "") -> Figure:
-    """A run under changed frequencies: its mean loss as foretold and as it came, and how far each subtask moved.
+    """A run under changed frequencies: its losses as foretold and as they came, and how far each subtask moved.
 
     Parameters
     ----------
