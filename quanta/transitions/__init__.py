@@ -15,6 +15,7 @@ __all__ = [
     "DETECTORS",
     "AbstractDetector",
     "LikelihoodRatio",
+    "Logistic",
     "base_sharpness",
     "check_window",
     "detect",
