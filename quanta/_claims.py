@@ -47,16 +47,23 @@ def evidence(record: xr.Dataset, found: xr.Dataset) -> Evidence:
     def spread(values: np.ndarray) -> np.ndarray:
         return np.broadcast_to(values, shape).reshape(-1)
 
+    status, changed = flat("status"), flat("changed")
+    start, end = flat("start"), flat("end")
+    # Of what has too few checkpoints nothing is known: it may have fallen all the way, from where others started.
+    blank = (status == "unresolved") & np.isnan(start)
+    if blank.any() and not blank.all():
+        start, end = np.where(blank, np.nanmax(start), start), np.where(blank, 0.0, end)
+        changed = changed | blank
     frequency = record["frequency"].values if "frequency" in record else np.full(record.sizes["subtask"], np.nan)
     sharp = flat("status") == "sharp"
     return Evidence(
-        status=flat("status"),
+        status=status,
         complete=flat("complete"),
-        changed=flat("changed"),
+        changed=changed,
         weight=spread(record["weight"].values) / n_copies,
         frequency=spread(frequency),
-        start=flat("start"),
-        end=flat("end"),
+        start=start,
+        end=end,
         height=flat("height"),
         time=np.where(sharp, flat("onset"), flat("half_time")),
         # Of a sharp subtask the step alone is placed: ln t of a Weibull step has the variance π²/(6 n²).
