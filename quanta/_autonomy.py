@@ -6,6 +6,7 @@ are independent, a run under frequencies p says what another under p' will do, b
     l'_k(t) = l_k(t p'_k / p_k)
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,11 +39,10 @@ class Autonomy(NamedTuple):
     log_ratio: np.ndarray  # (n_subtasks,) ln p'/p; -inf where removed
     shift: np.ndarray  # (n_subtasks,) ln t'/t of the half-times; nan where there is none
     unchanged: np.ndarray  # (n_subtasks,) bool: of another frequency through renormalisation alone
-    reseed_shift: np.ndarray  # (n_subtasks,) ln t''/t, of chance alone; nan without a re-seed
 
 
 def autonomy(
-    base: Run, changed: Run, chance: np.ndarray, *, gamma: float, reseed: Run | None, rng: np.random.Generator
+    base: Run, changed: Run, chance: np.ndarray, *, gamma: float, reseeds: Sequence[Run], rng: np.random.Generator
 ) -> Autonomy:
     """Predict a run under other frequencies, and measure how well.
 
@@ -54,8 +54,8 @@ def autonomy(
         Loss before learning; half of it defines the half-time.
     gamma : float
         Timing exponent of the base, t ∝ p^-γ: a second prediction lets p'/p act with this power. May be nan.
-    reseed : Run, optional
-        The base again, by another chance: how well anything can be predicted.
+    reseeds : sequence of Run
+        The base again, each by another chance: how well anything can be predicted.
     rng : np.random.Generator
         Of the bootstrap over subtasks.
     """
@@ -75,21 +75,19 @@ def autonomy(
     bent = stretched(base, changed.step, ratio**gamma) if np.isfinite(gamma) else np.full_like(predicted, np.nan)
     claims |= _named("autonomy_gamma", judge(changed.loss, np.where(seen, bent, np.nan)))
     claims |= _named("autonomy_no_change", judge(changed.loss, stays))
-    chance_shift = np.full(ratio.size, np.nan)
-    if reseed is not None:
-        again = stretched(reseed, changed.step, np.ones_like(ratio))
-        claims |= _named("autonomy_reseed", judge(again, stays))
-        chance_shift = _half_time(reseed, chance) - _half_time(base, chance)
+    again = [judge(stretched(run, changed.step, np.ones_like(ratio)), stays) for run in reseeds]
+    if again:
+        claims |= _named("autonomy_reseed", {name: float(np.mean([q2[name] for q2 in again])) for name in again[0]})
     shift = _half_time(changed, chance) - _half_time(base, chance)
     claims |= effects(shift, log_ratio, unchanged, rng)
-    claims |= _of_chance(chance_shift)
+    claims |= _of_chance([_half_time(run, chance) - _half_time(base, chance) for run in reseeds])
     claims["autonomy_unpredicted"] = float(1 - seen[ratio > 0].mean())
     claims["n_removed"] = float(np.sum((ratio == 0) & (base.frequency > 0)))
     claims["removed_fall"] = _deepest_fall(changed.loss[ratio == 0])
     curves = {"real": changed.loss, "p'/p": predicted, "(p'/p)^γ": np.where(seen, bent, np.nan), "no change": stays}
     mean = _means(curves, np.where(kept, changed.weight, 0.0), seen)
     mean_changed = _means(curves, (kept & ~unchanged) / max(1, np.sum(kept & ~unchanged)), seen)
-    return Autonomy(claims, changed.step, mean, mean_changed, log_ratio, shift, unchanged, chance_shift)
+    return Autonomy(claims, changed.step, mean, mean_changed, log_ratio, shift, unchanged)
 
 
 def stretched(run: Run, at: np.ndarray, ratio: np.ndarray) -> np.ndarray:
@@ -207,15 +205,18 @@ def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return slope, float(y.mean() - slope * x.mean())
 
 
-def _of_chance(shift: np.ndarray) -> dict[str, float]:
-    """Shift of times between runs that differ by chance alone: the common part, the most it could be, the spread (sd)."""
-    seen = shift[np.isfinite(shift)]
-    if seen.size < _LEAST:
+def _of_chance(shifts: Sequence[np.ndarray]) -> dict[str, float]:
+    """Shifts of times by chance alone: the largest common part of a re-seed, the most it could be, the spread (sd)."""
+    seen = [shift[np.isfinite(shift)] for shift in shifts]
+    seen = [shift for shift in seen if shift.size >= _LEAST]
+    if not seen:
         return dict.fromkeys(("reseed_shift", "reseed_spread", "reseed_shift_bound"), np.nan)
-    middle = np.median(seen)
-    spread = 1.4826 * np.median(np.abs(seen - middle))
-    bound = abs(middle) + 2 * _MEDIAN_ERROR * spread / np.sqrt(seen.size)
-    return {"reseed_shift": float(middle), "reseed_spread": float(spread), "reseed_shift_bound": float(bound)}
+    middles = [float(np.median(shift)) for shift in seen]
+    off = np.concatenate([shift - middle for shift, middle in zip(seen, middles, strict=True)])
+    spread = 1.4826 * float(np.median(np.abs(off)))
+    common = max(middles, key=abs)
+    bound = abs(common) + 2 * _MEDIAN_ERROR * spread / np.sqrt(min(shift.size for shift in seen))
+    return {"reseed_shift": common, "reseed_spread": spread, "reseed_shift_bound": float(bound)}
 
 
 def _half_time(run: Run, chance: np.ndarray) -> np.ndarray:

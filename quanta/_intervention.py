@@ -1,7 +1,7 @@
 """Claim (D), autonomy, between records: what may be compared with what, and what is said of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ _PARTS = ("task", "learner", "model", "optimizer", "learning_rate", "batch_size"
 def judge(
     record: xr.Dataset,
     intervention: xr.Dataset,
-    reseed: xr.Dataset | None = None,
+    reseeds: Sequence[xr.Dataset] = (),
     *,
     gamma: float = np.nan,
     seed: int = 0,
@@ -28,8 +28,8 @@ def judge(
     ----------
     record, intervention : xr.Dataset
         Runs of one design (subtasks, model, optimiser) under different frequencies, with ``loss``.
-    reseed : xr.Dataset, optional
-        The run again, by another chance, under its own frequencies.
+    reseeds : sequence of records
+        The run again, each by another chance, under its own frequencies.
     gamma : float
         Timing exponent of the run; nan if unknown.
     seed : int
@@ -43,7 +43,7 @@ def judge(
     _check(record, intervention, "the intervention")
     if _same_frequencies(record, intervention):
         raise InputError("the intervention has the frequencies of the run itself; give it as --reseed.")
-    if reseed is not None:
+    for reseed in reseeds:
         _check(record, reseed, "the re-seed")
         if not _same_frequencies(record, reseed):
             raise InputError("the re-seed has other frequencies than the run; give it as --intervention.")
@@ -51,7 +51,7 @@ def judge(
             raise InputError("the re-seed is the run itself; train it again with another --replicate (or --seed).")
     found = _autonomy.autonomy(
         _run(record), _run(intervention), _chance(record),
-        gamma=gamma, reseed=None if reseed is None else _run(reseed), rng=np.random.default_rng(seed),
+        gamma=gamma, reseeds=[_run(reseed) for reseed in reseeds], rng=np.random.default_rng(seed),
     )  # fmt: skip
     if record.attrs["source"] == "simulated" and record.attrs.get("dynamics") == "expected":
         nothing = dict.fromkeys(("reseed_shift", "reseed_spread", "reseed_shift_bound"), 0.0)
@@ -104,7 +104,7 @@ def _shifts(claims: Mapping[str, float]) -> str:
     else:
         line += "; no cross-effect can be read"
     if np.isfinite(claims["reseed_shift"]):
-        line += f"; a re-seed alone moves times by {claims['reseed_shift']:+.2f} nats, sd {claims['reseed_spread']:.2f}"
+        line += f"; a re-seed alone moves all by up to {claims['reseed_shift']:+.2f} nats, single ones by {claims['reseed_spread']:.2f}"
     if claims["n_removed"]:
         line += f"; the loss of a removed subtask fell by {claims['removed_fall']:.0%} at most"
     return line

@@ -25,7 +25,7 @@ def test(
     *,
     controls: "Sequence[xr.Dataset]" = (),
     intervention: "xr.Dataset | None" = None,
-    reseed: "xr.Dataset | None" = None,
+    reseeds: "Sequence[xr.Dataset]" = (),
     seed: int = 0,
 ) -> "xr.Dataset":
     """Test whether a run's loss is a composition of phase changes.
@@ -41,8 +41,8 @@ def test(
     intervention : record, optional
         The same subtasks and model under other frequencies: is it what this run foretells? It adds claim (D) to the
         reasons, and no more: the verdict stays.
-    reseed : record, optional
-        This run again, by another chance: how well an intervention can be foretold.
+    reseeds : sequence of records
+        This run again, each by another chance: how well an intervention can be foretold.
     seed : int
         Of the permutations.
 
@@ -50,7 +50,8 @@ def test(
     -------
     xr.Dataset
         Scalars: the claims (A) ``fraction_sharp``, ``sharp_weight_low``/``_high``, (B) ``dispersion``, (C) ``timing_*``,
-        ``held_out_q2``, and with an intervention (D) ``autonomy_*``, ``own_effect``, ``cross_effect``; attrs ``verdict``, ``reasons`` (list of str), ``sentence``, ``row``, ``controls`` (list of str).
+        ``held_out_q2``, and with an intervention (D) ``autonomy_*``, ``own_effect``, ``cross_effect``; attrs ``verdict``,
+        ``reasons`` (list of str), ``sentence``, ``row``, ``controls`` (list of str).
 
     Raises
     ------
@@ -81,7 +82,7 @@ def test(
     n_only = int((e.metric_only & e.tested).sum())
     claims["metric_only_low"] = _claims.wilson(n_only, int(e.tested.sum()))[0] if n_only else 0.0
 
-    claims, autonomy = _autonomy_of(record, claims, intervention, reseed, seed)
+    claims, autonomy = _autonomy_of(record, claims, intervention, reseeds, seed)
 
     alone = not ("loss" in record or "probability" in record)
     verdict = _verdict.decide(claims, judged, accuracy_alone=alone)
@@ -102,17 +103,17 @@ def _autonomy_of(
     record: "xr.Dataset",
     claims: dict[str, float],
     intervention: "xr.Dataset | None",
-    reseed: "xr.Dataset | None",
+    reseeds: "Sequence[xr.Dataset]",
     seed: int,
 ) -> tuple[dict[str, float], list[str]]:
     """The claims with those of (D) added, and what is said of them."""
     if intervention is None:
-        if reseed is not None:
+        if reseeds:
             raise InputError("a re-seed is given without an intervention; expected both.")
         return claims, []
     from quanta import _intervention
 
-    found = _intervention.judge(record, intervention, reseed, gamma=claims["timing_exponent"], seed=seed).claims
+    found = _intervention.judge(record, intervention, reseeds, gamma=claims["timing_exponent"], seed=seed).claims
     return claims | found, _intervention.reasons(found)
 
 
@@ -237,8 +238,8 @@ def _options() -> type:
         intervention: Path | None = None
         """The same subtasks and model under other frequencies (train or simulate with --reweight): did this run
         foretell it?"""
-        reseed: Path | None = None
-        """This run again, by another chance (train with --replicate): how well it could be foretold."""
+        reseed: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
+        """This run again, by another chance (train with --replicate; may be repeated): how well it could be foretold."""
         explain: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = ()
         """Draw the case of this subtask (may be repeated); by default the median one."""
 
@@ -254,11 +255,12 @@ def run(argv: Sequence[str] | None = None) -> int:
 
     ds = record.load(options.record)
     controls = [record.load(path) for path in options.control]
-    changed, again = (record.load(path) if path else None for path in (options.intervention, options.reseed))
+    changed = record.load(options.intervention) if options.intervention else None
+    again = [record.load(path) for path in options.reseed]
     store = record.locate(options.record)
     name = store.parent.name if store.stem == "record" else store.stem
     found = transitions.detect(ds)
-    result = test(ds, found, controls=controls, intervention=changed, reseed=again, seed=options.seed)
+    result = test(ds, found, controls=controls, intervention=changed, reseeds=again, seed=options.seed)
     if controls:
         found = _with_controls(ds, found, result, controls)
     out = output("composition", name, parsed)
@@ -286,7 +288,7 @@ def _draw_intervention(
     path: Path,
     ds: "xr.Dataset",
     changed: "xr.Dataset",
-    again: "xr.Dataset | None",
+    again: "Sequence[xr.Dataset]",
     result: "xr.Dataset",
     seed: int,
 ) -> Path:

@@ -237,7 +237,7 @@ def test_where_times_are_drawn_anew_nothing_is_foretold():
     rng = np.random.default_rng(0)
     base, changed = pair(lambda p: rng.permutation(10 / BASE.probabilities()))
     again = world(base["frequency"].values, rng.permutation(10 / BASE.probabilities()))
-    claims = foretold(base, changed, reseed=again)
+    claims = foretold(base, changed, reseeds=[again])
     assert claims["autonomy_q2_curves"] < 0.8
     assert claims["autonomy_q2_changed_low"] < claims["autonomy_no_change_q2_changed"]
     assert "autonomy holds" not in _intervention.reasons(claims)[0]
@@ -245,7 +245,7 @@ def test_where_times_are_drawn_anew_nothing_is_foretold():
 
 def test_where_times_do_not_depend_on_frequency_ignoring_the_change_is_better():
     base, changed = pair(lambda p: 10 / BASE.probabilities())
-    claims = foretold(base, changed, reseed=world(base["frequency"].values, 10.001 / BASE.probabilities()))
+    claims = foretold(base, changed, reseeds=[world(base["frequency"].values, 10.001 / BASE.probabilities())])
     assert claims["own_effect"] == pytest.approx(0, abs=0.01)
     assert claims["autonomy_no_change_q2_changed"] > 0.999 > claims["autonomy_q2_changed_high"]
     assert "fails" in _intervention.reasons(claims)[0]
@@ -338,7 +338,7 @@ def test_what_is_said_of_a_world_is_what_it_is(time, says, seed):
     p = BASE.probabilities()
     q = Reweighted(base=BASE, factors=((3, 4.0), (7, 4.0), (11, 0.25), (15, 4.0), (18, 0.25))).probabilities()
     claims = foretold(
-        noisy(p, time(p), 10 * seed), noisy(q, time(q), 10 * seed + 1), reseed=noisy(p, time(p), 10 * seed + 2)
+        noisy(p, time(p), 10 * seed), noisy(q, time(q), 10 * seed + 1), reseeds=[noisy(p, time(p), 10 * seed + 2)]
     )
     lines = _intervention.reasons(claims)
     assert lines[0].startswith("(D) autonomy ")
@@ -378,9 +378,9 @@ def test_roles_that_are_mixed_up_are_refused_with_the_right_one():
     with pytest.raises(InputError, match="give it as --reseed"):
         foretold(base, base)
     with pytest.raises(InputError, match="give it as --intervention"):
-        foretold(base, changed, reseed=changed)
+        foretold(base, changed, reseeds=[changed])
     with pytest.raises(InputError, match="the re-seed is the run itself"):
-        foretold(base, changed, reseed=base)
+        foretold(base, changed, reseeds=[base])
     with pytest.raises(InputError, match="8 subtasks and the run has 20"):
         foretold(base, changed.isel(subtask=slice(8)).assign(weight=("subtask", np.full(8, 1 / 8))))
     with pytest.raises(InputError, match="is an ensemble over seed"):
