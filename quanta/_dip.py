@@ -58,7 +58,7 @@ def _dip(x):
     while True:
         minorant, is_low = _hull(x, below, low, high, 1.0)
         majorant, is_high = _hull(x, upto, low, high, -1.0)
-        at = low + np.argmax((majorant - minorant)[low : high + 1])
+        at = low + int(np.argmax((majorant - minorant)[low : high + 1]))
         if majorant[at] - minorant[at] <= largest:
             break
         left, right = at, at

@@ -17,7 +17,7 @@ from quanta._errors import InputError
 __all__ = ["FEWEST_FOR_MODES", "seeds", "variance_components"]
 
 FEWEST_FOR_MODES = 8
-"""Seeds that the dip test needs: with fewer, not even two points reach the p values that many subtasks ask for."""
+"""Seeds in which a subtask must be learned for the dip test: with fewer, only seeds that coincide would show two modes."""
 _LEVEL = 0.05  # false discovery rate of bimodal subtasks
 
 
