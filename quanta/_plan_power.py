@@ -45,13 +45,30 @@ def remaining(design: "Design", t: np.ndarray, onset: np.ndarray, rng: np.random
     return design.share * curve + (1 - design.share) * shapes.power_law(t, design.first * tau[:, None], 0.8)
 
 
-def reach(design: "Design") -> float:
-    """Nats from the onset until a noise-free curve is complete: under a quarter of chance, and settled."""
+def _remaining(
+    kind: str, design: "Design", t: np.ndarray, onset: np.ndarray, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """The same of a step as designed, or of an exponential with its half-time at the onset."""
+    from quanta.worlds import shapes
+
+    if kind == "sharp":
+        return remaining(design, t, onset, rng)
+    return shapes.exponential(t, onset[:, None] / math.log(2))
+
+
+def reach(design: "Design", kind: str = "sharp") -> float:
+    """Nats from the onset until a noise-free curve is complete: under a quarter of chance, and settled.
+
+    Parameters
+    ----------
+    kind : {"sharp", "smooth"}
+        A step as designed, or an exponential with its half-time there.
+    """
     from quanta.transitions._status import COMPLETE_BELOW
 
     x = np.linspace(0.0, 12.0, 1201)
     onset = np.array([1e3 * design.first])  # late enough for a drift to have gone by
-    at, before = (remaining(design, onset * np.exp(y), onset)[0] for y in (x, x - 0.7))
+    at, before = (_remaining(kind, design, onset * np.exp(y), onset)[0] for y in (x, x - 0.7))
     done = (design.left + at < COMPLETE_BELOW * (1 + design.left)) & (before - at <= 0.1 * (1 - at))
     return float(x[np.argmax(done)]) if done.any() else math.inf
 
@@ -64,10 +81,14 @@ def measure(design: "Design", step: np.ndarray, n_curves: int, seed: int, detect
     new = np.linspace(first - _BEFORE, last + _AFTER, n)
     x, counts = np.empty(0), np.empty((2, len(STATUSES), 0))
     for _ in range(1 + _ROUNDS):
-        more = [_outcomes_in_two(design, step, new, kind, n_curves, rng, detector) for kind in ("sharp", "smooth")]
+        few = math.ceil(_LOOK * n_curves)
+        more = outcomes(design, step, new, few, rng, detector)
+        open_ = more[:, :3].any(axis=(0, 1))
+        if open_.any() and n_curves > few:
+            more[:, :, open_] += outcomes(design, step, new[open_], n_curves - few, rng, detector)
         order = np.argsort(np.concatenate([x, new]))
         x = np.concatenate([x, new])[order]
-        counts = np.concatenate([counts, np.stack(more)], axis=2)[:, :, order]
+        counts = np.concatenate([counts, more], axis=2)[:, :, order]
         share = counts[0] / counts[0].sum(axis=0)
         changes = np.abs(np.diff(share)).max(axis=0)
         look = (changes > _CHANGES) & (np.diff(x) > 2 * _FINE)
@@ -77,56 +98,37 @@ def measure(design: "Design", step: np.ndarray, n_curves: int, seed: int, detect
     return Knots(x, counts[0], counts[1])
 
 
-def _outcomes_in_two(
-    design: "Design",
-    step: np.ndarray,
-    log_onset: np.ndarray,
-    kind: str,
-    n_curves: int,
-    rng: np.random.Generator,
-    detector: "AbstractDetector | None",
-) -> np.ndarray:
-    """A few curves at each onset, and the rest where one of them could be tested."""
-    few = math.ceil(_LOOK * n_curves)
-    counts = outcomes(design, step, log_onset, kind, few, rng, detector)
-    open_ = counts[:3].any(axis=0)
-    if open_.any() and n_curves > few:
-        counts[:, open_] += outcomes(design, step, log_onset[open_], kind, n_curves - few, rng, detector)
-    return counts
-
-
 def outcomes(
     design: "Design",
     step: np.ndarray,
     log_onset: np.ndarray,
-    kind: str,
     n_curves: int,
     rng: np.random.Generator,
     detector: "AbstractDetector | None" = None,
 ) -> np.ndarray:
-    """How often each status is given to curves with these onsets, counts (n_statuses, n_onsets).
+    """How often each status is given to curves with these onsets: counts (2, n_statuses, n_onsets).
 
-    Parameters
-    ----------
-    kind : {"sharp", "smooth"}
-        Steps as designed, or exponentials with the same half-times (fewer of them).
+    First of steps as designed, then of exponentials with the same half-times, which are fewer. All are of one record, so
+    that the detector pools their noise.
     """
     from quanta import record, transitions
-    from quanta.worlds import Noise, shapes
+    from quanta.worlds import Noise
 
-    n = n_curves if kind == "sharp" else max(1, math.ceil(_SMOOTH * n_curves))
-    t, onset = step.astype(float), np.repeat(np.exp(log_onset), n)
-    left = remaining(design, t, onset, rng) if kind == "sharp" else shapes.exponential(t, onset[:, None] / math.log(2))
+    numbers = {"sharp": n_curves, "smooth": max(1, math.ceil(_SMOOTH * n_curves))}
+    onsets = {kind: np.repeat(np.exp(log_onset), n) for kind, n in numbers.items()}
+    t = step.astype(float)
+    left = np.concatenate([_remaining(kind, design, t, onset, rng) for kind, onset in onsets.items()])
     chance = math.log(design.n_classes) if design.n_classes else 1.0
-    drop = np.full(onset.size, chance / (1 + design.left))
+    drop = np.full(len(left), chance / (1 + design.left))
     loss = Noise(sigma=design.sigma, phi=design.phi).add(drop[:, None] * (design.left + left), drop, rng)
     run = record.new(
-        loss, step=step, units="nat", source="simulated", optimizer=design.optimizer,
-        n_classes=design.n_classes, chance_loss=chance if design.n_classes else None,
-        weight=np.full(onset.size, 1 / onset.size),
+        loss, step=step, units="nat", source="simulated", optimizer=design.optimizer, n_classes=design.n_classes,
+        chance_loss=chance if design.n_classes else None, weight=np.full(drop.size, 1 / drop.size),
     )  # fmt: skip
-    status = transitions.detect(run, detector)["status"].values.reshape(log_onset.size, n)
-    return np.stack([(status == word).sum(axis=1) for word in STATUSES])
+    status = transitions.detect(run, detector)["status"].values
+    tables = np.split(status, [onsets["sharp"].size])
+    counts = [[(table.reshape(log_onset.size, -1) == word).sum(axis=1) for word in STATUSES] for table in tables]
+    return np.array(counts, dtype=float)
 
 
 def verdicts(
@@ -177,7 +179,7 @@ def noise_needed(
     middle = np.array([min(0.5 * (first + last), last - min(reach(design), 0.5 * (last - first)) - 0.3)])
     for halvings in range(1, 8):
         quieter = replace(design, sigma=design.sigma / 2 ** (halvings / 2))
-        found = outcomes(quieter, step, middle, "sharp", n_curves, np.random.default_rng(seed), detector)
-        if found[0, 0] >= 0.8 * n_curves:
+        found = outcomes(quieter, step, middle, n_curves, np.random.default_rng(seed), detector)
+        if found[0, 0, 0] >= 0.8 * n_curves:
             return quieter.sigma
     return math.nan

@@ -68,7 +68,7 @@ def advice(result: "xr.Dataset", design: "Design", quieter: float) -> list[str]:
     """
     lines = [
         _early(result),
-        _completion(result),
+        _completion(result, design),
         _exposures(result),
         _noise(result, design, quieter),
         _spacing(result, design),
@@ -99,7 +99,7 @@ def _early(result: "xr.Dataset") -> str:
     )
 
 
-def _completion(result: "xr.Dataset") -> str:
+def _completion(result: "xr.Dataset", design: "Design") -> str:
     needed = np.sort(result["steps_needed"].values)
     last = float(result["step"][-1])
     done = int((needed <= last).sum())
@@ -109,9 +109,15 @@ def _completion(result: "xr.Dataset") -> str:
     list_ = ", ".join(f"{n}: {needed[n - 1]:.2g}" for n in marks if np.isfinite(needed[n - 1]))
     if not list_:
         return "length: no subtask of this shape would ever count as complete (under a quarter of chance, and settled)."
-    return (
-        f"length: {done} of {needed.size} subtasks complete in {last:.3g} steps. Steps until so many complete: {list_}."
-    )
+    return f"length: {done} of {needed.size} subtasks complete in {last:.3g} steps. Steps until so many complete: {list_}{_slower(design)}."
+
+
+def _slower(design: "Design") -> str:
+    """How much longer smooth curves take."""
+    from quanta._plan_power import reach
+
+    longer = math.exp(reach(design, "smooth") - reach(design))
+    return f"; if they are smooth, {longer:.1f} times as long" if longer > 1.2 else ""
 
 
 def _exposures(result: "xr.Dataset") -> str:

@@ -86,15 +86,16 @@ def discover(
     from quanta import _discovery_report as words
 
     record = _as_record(record, step)
-    rng = np.random.default_rng(seed)
+    # Streams of their own: what one part draws does not change what the others do.
+    rng_sample, rng_density, rng_groups = np.random.default_rng(seed).spawn(3)
     halves = _halves(record)
     curves = halves[0][0]
     n = len(curves)
-    chosen = np.arange(n) if n_detect is None or n <= n_detect else np.sort(rng.choice(n, n_detect, replace=False))
+    chosen = np.arange(n) if n_detect is None or n <= n_detect else np.sort(rng_sample.choice(n, n_detect, replace=False))
     examples = _detect(record, chosen, detector, progress)
-    onsets = _onsets(examples, record["step"].values.astype(float), rng)
+    onsets = _onsets(examples, record["step"].values.astype(float), rng_density)
     changed = np.flatnonzero(_changed(curves))
-    groups = _all_groups(record, halves, changed, n_groups, rng, detector)
+    groups = _all_groups(record, halves, changed, n_groups, rng_groups, detector)
     result = xr.merge([examples, onsets, groups], compat="override", combine_attrs="drop")
     result["n_curves"], result["n_changed"] = n, changed.size
     result.attrs = {

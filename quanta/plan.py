@@ -54,7 +54,7 @@ class Design:
     phi: float = 0.5
     """Correlation of the noise from one checkpoint to the next."""
     steps: int | None = None
-    """Length of the run; by default long enough for every subtask to complete."""
+    """Length of the run; by default long enough for every subtask to complete, sharp or smooth."""
     first: int = 1
     """First checkpoint after step 0."""
     n_checkpoints: int = 100
@@ -152,7 +152,7 @@ def plan(
     design = design or Design()
     p = frequencies.probabilities() if isinstance(frequencies, AbstractFrequencies) else Empirical(counts=tuple(np.ravel(frequencies))).probabilities()  # fmt: skip
     onset = design.onset(p)
-    steps = design.steps or _enough(onset, power.reach(design), design.first)
+    steps = design.steps or _enough(onset, max(power.reach(design, kind) for kind in ("sharp", "smooth")), design.first)
     step = design.checkpoints(steps)
     hopeless = words.hopeless(step)
     knots = _blind(step) if hopeless else power.measure(design, step, n_curves, seed, detector)
