@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quanta import _autonomy, _intervention, composition, frequencies, record, simulate
+from quanta import _autonomy, _intervention, compare, composition, frequencies, plot, record, simulate, transitions
 from quanta._errors import InputError
 from quanta.frequencies import Empirical, Reweighted, Uniform, Zipf, read_changes
 from quanta.learners import LEARNERS, Exponential, Multilinear
@@ -171,6 +171,19 @@ def test_a_removed_subtask_of_a_simulation_is_never_learned_and_the_others_are(l
     assert np.flatnonzero(~learned).tolist() == [5]
     assert np.ptp(ds["loss"].values[5]) == 0
     assert np.isnan(ds["true_onset"].values[5])
+
+
+def test_a_run_with_a_removed_subtask_is_tested_compared_and_drawn():
+    ds = simulate.simulate(Reweighted(base=Zipf(n_subtasks=70), factors=((5, 0.0),)), Multilinear())
+    found = transitions.detect(ds)
+    assert found["status"].values[5] == "never"
+    assert np.all(np.delete(found["status"].values, 5) == "sharp")
+    result = composition.test(ds, found)
+    assert result.attrs["verdict"] == "ordered-composition"
+    assert len(plot.run(ds, found, result).axes[0].lines) > 40
+    compared = compare.compare(ds)
+    assert 5 not in compared["subtask"].values
+    assert compared.attrs["best"] == "multilinear"
 
 
 # --------------------------------------------------------------------------------------------------- what is foretold
