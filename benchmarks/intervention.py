@@ -2,11 +2,11 @@
 
     python benchmarks/intervention.py                   # 10 runs, about a minute each on one core; kept in runs/intervention
 
-Claim: modular arithmetic, the default run. A subtask answers to its own frequency, as p^-0.65 and not as the p^-1 of
-independent subtasks: the exponent γ ≈ 0.7 that is read off one run, across its subtasks, is what an intervention on a
-few of them gives. Where a few are changed the others stay where their own frequency puts them; a removed one is not learned.
-Flattening all frequencies delays everything: that much is common. Each intervention is made twice, with the initial
-weights of the run and with others; the re-seed (other weights, same frequencies) says how well any run could be foretold.
+Claim: modular arithmetic, the default run. A subtask answers to its own frequency, with t ∝ p^-0.65 and not the p^-1 of
+independent subtasks: the γ ≈ 0.7 that is read off one run, across its subtasks, is what changing a few of them gives. Those
+left alone stay where they were, within what chance does; a removed one is not learned. The curves of the changed subtasks
+tell p'/p, (p'/p)^γ and no change apart; the mean loss does not. Each intervention is made twice, with the initial weights
+of the run and with others. Three re-seeds (the same frequencies, other weights) say how well any run could be foretold.
 """
 
 import argparse
