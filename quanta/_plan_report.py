@@ -139,7 +139,7 @@ def _noise(result: "xr.Dataset", design: "Design", quieter: float) -> str:
     text = f"noise: at σ/H = {design.sigma:g}, φ = {design.phi:g} a step is found in {best:.0%} of curves at best: "
     if math.isnan(quieter):
         return text + "and no less noise would do: such a step is hardly sharper than a curve can be without a phase change, or lies too sparsely measured."  # fmt: skip
-    return text + f"at σ/H = {quieter:.2g} in 80 %; that takes {(design.sigma / quieter) ** 2:.2g} times as many evaluation examples."  # fmt: skip
+    return text + f"at σ/H = {quieter:.2g} in 80 %; if the noise is of sampling, that takes {(design.sigma / quieter) ** 2:.2g} times as many evaluation examples."  # fmt: skip
 
 
 def _spacing(result: "xr.Dataset", design: "Design") -> str:

@@ -91,7 +91,9 @@ def discover(
     halves = _halves(record)
     curves = halves[0][0]
     n = len(curves)
-    chosen = np.arange(n) if n_detect is None or n <= n_detect else np.sort(rng_sample.choice(n, n_detect, replace=False))
+    chosen = (
+        np.arange(n) if n_detect is None or n <= n_detect else np.sort(rng_sample.choice(n, n_detect, replace=False))
+    )
     examples = _detect(record, chosen, detector, progress)
     onsets = _onsets(examples, record["step"].values.astype(float), rng_density)
     changed = np.flatnonzero(_changed(curves))
