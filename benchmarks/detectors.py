@@ -2,16 +2,16 @@
 
     python benchmarks/detectors.py                                   # ours and the rivals, 1000 curves a row
     python benchmarks/detectors.py --detectors logistic mine:detect  # yours: the function `detect` of mine.py
-    python benchmarks/detectors.py --export blind --seed 7           # curves without names, for any other tool
-    python benchmarks/detectors.py --verdicts mine.csv --seed 7      # score what it said of them
+    python benchmarks/detectors.py --blind set --seed 7              # curves without names, for any other tool
+    python benchmarks/detectors.py --blind set --seed 7 --verdicts mine.csv    # score what it said of them
 
 A detector is a function of curves (n, m), checkpoints (m,) and S0 (n,), the sharpness that such a curve can have without a
 phase change; it returns n booleans. It sees all curves of the set at once, shuffled. The names in
 `quanta.transitions.DETECTORS` are run as `quanta.transitions.detect` runs them, one record a family, with its
 control where it has one (`linear_coupled`); S0 is then already as high as that control makes it.
 
-An exported set is `curves.npz` (loss, step, base_sharpness) and `sealed.json`, which holds the hash of the answers:
-they are drawn again from the seed. Verdicts are a CSV file, `curve,sharp`, one row a curve, sharp being 0 or 1.
+A blind set is `curves.npz` (loss, step, base_sharpness) and `sealed.json`, which holds what else is needed to draw it
+again from the seed, and the hash of the answers. Verdicts are a CSV file, `curve,sharp`: one row a curve, sharp being 0 or 1.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from rivals import RIVALS
 
 from quanta import transitions, worlds
 
-Callable_ = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Detector = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 TRAP_WORLDS = ("spikes", "cut_window", "overshoot")
 RUN = 40  # subtasks of a run, where runs have a control or are worlds
 
@@ -127,7 +127,7 @@ def shares_of(said: np.ndarray, label: np.ndarray) -> list[float]:
     return [float(said[label == i].mean()) for i in range(label.max() + 1)]
 
 
-def find(name: str) -> Callable_:
+def find(name: str) -> Detector:
     """A rival by its name, or the function of "module:function", sought in the working directory too."""
     if name in RIVALS:
         return RIVALS[name]
@@ -176,9 +176,9 @@ def table(drawn: list[Row], shares: dict[str, list[float]]) -> str:
 # ------------------------------------------------------------------------------------------- blind sets
 
 
-def key_hash(label: np.ndarray, loss: np.ndarray) -> str:
-    """Seal of the answers and the curves that they belong to."""
-    return hashlib.sha256(label.astype("<i8").tobytes() + loss.astype("<f4").tobytes()).hexdigest()
+def key_hash(label: np.ndarray) -> str:
+    """Seal of the answers: the row of every curve."""
+    return hashlib.sha256(label.astype("<i8").tobytes()).hexdigest()
 
 
 def settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -191,9 +191,9 @@ def export(folder: Path, drawn: list[Row], options: argparse.Namespace) -> None:
     loss, step, base, label = blind(drawn, options.seed)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / "curves.npz", loss=loss.astype("f4"), step=step, base_sharpness=base)
-    sealed = {"answers_sha256": key_hash(label, loss), "n_curves": int(label.size), **settings(options)}
+    sealed = {"answers_sha256": key_hash(label), "n_curves": int(label.size), **settings(options)}
     (folder / "sealed.json").write_text(json.dumps(sealed, indent=1) + "\n", encoding="utf-8")
-    print(f"{label.size} curves in {folder / 'curves.npz'}; score verdicts on them with the same seed and settings.")
+    print(f"{label.size} curves in {folder / 'curves.npz'}; score verdicts on them with the same seed.")
 
 
 def read_verdicts(path: Path, n: int) -> np.ndarray:
@@ -213,6 +213,21 @@ def read_verdicts(path: Path, n: int) -> np.ndarray:
     return said.astype(bool)
 
 
+def unseal(folder: Path, options: argparse.Namespace) -> tuple[list[Row], np.ndarray]:
+    """Draw an exported set again, from the seed and as it was sealed: its families, and the row of each curve."""
+    sealed = json.loads((folder / "sealed.json").read_text(encoding="utf-8"))
+    for name in settings(options):
+        setattr(options, name, sealed[name])
+    drawn = rows(options)
+    loss, _, _, label = blind(drawn, options.seed)
+    same = key_hash(label) == sealed["answers_sha256"]
+    if not same or not np.allclose(np.load(folder / "curves.npz")["loss"], loss, rtol=1e-4, atol=1e-4):
+        raise SystemExit(
+            f"{folder} was not drawn from seed {options.seed}, or not by this version; expected its own seed."
+        )
+    return drawn, label
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--detectors", nargs="*", default=[*transitions.DETECTORS, *RIVALS])
@@ -221,17 +236,20 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=0.03, help="noise, in units of the drop")
     parser.add_argument("--phi", type=float, default=0.5, help="its autocorrelation")
     parser.add_argument("--seed", type=int, default=3000)
-    parser.add_argument("--export", type=Path, help="write the set to this folder, and score nothing")
-    parser.add_argument("--verdicts", type=Path, help="score these verdicts on the exported set of the same seed")
+    parser.add_argument("--blind", type=Path, help="write a blind set to this folder; with --verdicts, the set judged")
+    parser.add_argument("--verdicts", type=Path, help="score these verdicts on the blind set")
     options = parser.parse_args()
-    drawn = rows(options)
-    if options.export:
-        export(options.export, drawn, options)
-        return
+    if options.verdicts and not options.blind:
+        parser.error("--verdicts needs --blind, the folder of the set that they judge")
     shares = {}
     if options.verdicts:
-        label = blind(drawn, options.seed)[3]
+        drawn, label = unseal(options.blind, options)
         shares[options.verdicts.stem] = shares_of(read_verdicts(options.verdicts, label.size), label)
+    else:
+        drawn = rows(options)
+    if options.blind and not options.verdicts:
+        export(options.blind, drawn, options)
+        return
     for name in options.detectors if not options.verdicts else []:
         start = time.perf_counter()
         shares[name] = score(name, drawn, options.seed)
