@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 
 _PERMUTATIONS = 9_999
 
@@ -33,6 +34,44 @@ class Evidence(NamedTuple):
     def tested(self) -> np.ndarray:
         """Complete, and resolved: the denominator of the fraction sharp."""
         return self.complete & np.isin(self.status, ("sharp", "smooth"))
+
+
+def evidence(record: xr.Dataset, found: xr.Dataset) -> Evidence:
+    """Flatten seeds and subtasks, subtasks fastest; share the weights out between seeds."""
+    shape = found["status"].shape
+    n_copies = int(np.prod(shape[:-1]))
+
+    def flat(name: str) -> np.ndarray:
+        return found[name].values.reshape(-1)
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(values, shape).reshape(-1)
+
+    status, changed = flat("status"), flat("changed")
+    start, end = flat("start"), flat("end")
+    # Of what has too few checkpoints nothing is known: it may have fallen all the way, from where others started.
+    blank = (status == "unresolved") & np.isnan(start)
+    if blank.any() and not blank.all():
+        start, end = np.where(blank, np.nanmax(start), start), np.where(blank, 0.0, end)
+        changed = changed | blank
+    frequency = record["frequency"].values if "frequency" in record else np.full(record.sizes["subtask"], np.nan)
+    sharp = flat("status") == "sharp"
+    return Evidence(
+        status=status,
+        complete=flat("complete"),
+        changed=changed,
+        weight=spread(record["weight"].values) / n_copies,
+        frequency=spread(frequency),
+        start=start,
+        end=end,
+        height=flat("height"),
+        time=np.where(sharp, flat("onset"), flat("half_time")),
+        # Of a sharp subtask the step alone is placed: ln t of a Weibull step has the variance π²/(6 n²).
+        log_time_mean=np.where(sharp, np.log(flat("onset")), flat("log_time_mean")),
+        log_time_variance=np.where(sharp, np.pi**2 / 6 / flat("step_sharpness") ** 2, flat("log_time_variance")),
+        sharpness=flat("sharpness"),
+        metric_only=flat("metric_only"),
+    )
 
 
 def wilson(k: int, n: int, z: float = 1.959964) -> tuple[float, float]:

@@ -27,7 +27,7 @@ from quanta._output import Output, output
 
 __all__ = ["COMMANDS", "Common", "Output", "Parsed", "console", "main", "output", "parse"]
 
-COMMANDS = ("simulate", "train", "composition", "compare")
+COMMANDS = ("simulate", "train", "composition", "compare", "plan", "discovery")
 
 Families = Mapping[str, tuple[Mapping[str, type], str]]  # choice → (its members, the default)
 
@@ -59,12 +59,18 @@ class Parsed:
     options: Any
     parts: dict[str, Any]
     choices: dict[str, str] = dataclasses.field(default_factory=dict)
+    content: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def with_content(self, **content: Any) -> "Parsed":
+        """The same, with what a named file says: the file may change, and then it is another run."""
+        return dataclasses.replace(self, content=content)
 
     def configuration(self) -> dict[str, Any]:
         """Everything that decides the result, flat: name → value."""
         flat: dict[str, Any] = dict(self.choices)
         for source in (self.options, *self.parts.values()):
             flat.update({f.name: getattr(source, f.name) for f in dataclasses.fields(source)})
+        flat.update(self.content)
         return {name: value for name, value in flat.items() if name not in _NOT_CONFIGURATION}
 
     def hash(self) -> str:

@@ -1,5 +1,7 @@
 """Whether a control can calibrate the test, and what it says of its own."""
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,12 +10,16 @@ import xarray as xr
 from quanta import record as records
 from quanta import transitions
 from quanta._errors import InputError
+from quanta.transitions import _gaps
 
 COUPLED = ("kernel", "linearised")  # kinds whose subtasks share the network's features
+_FLOWS = ("kernel",)
+_BATCHES = ("task", "frequencies", "batch_size")
+_OFF_COURSE = 0.1  # of the largest rate
 _FIRES = 0.05  # share of a control's tested subtasks that may be sharp
 
 
-def judge(control: xr.Dataset, record: xr.Dataset, number: int) -> dict[str, Any]:
+def judge(control: xr.Dataset, record: xr.Dataset, number: int, clock: str | None = None) -> dict[str, Any]:
     """Whether a control can calibrate the test: {kind, state, reason}.
 
     States: ok; fires (more than 5 % sharp after its own S0); unfinished (evidence of its own, but no calibration);
@@ -21,24 +27,17 @@ def judge(control: xr.Dataset, record: xr.Dataset, number: int) -> dict[str, Any
     """
     records.validate(control)
     kind = str(control.attrs.get("control_kind") or "given")
-    if control.sizes["subtask"] != record.sizes["subtask"]:
+    if differences := list(_differences(control, record, kind)):
         raise InputError(
-            f"control {number + 1} ({kind}) has {control.sizes['subtask']} subtasks and the run has "
-            f"{record.sizes['subtask']}; a control must see the same subtasks. Train it with the run's own settings."
+            f"control {number + 1} ({kind}) {'; and '.join(differences)}. Train it with the run's own settings."
         )
-    mine, theirs = record.attrs.get("data_id"), control.attrs.get("data_id")
-    if mine and theirs and mine != theirs:
-        raise InputError(
-            f"control {number + 1} ({kind}) was trained on other data (data_id {theirs}, the run's is {mine}): its task, "
-            f"subtasks, frequencies, batch size or seed differ. Train it with the run's own settings."
-        )
-    mean = records.mean_loss(control).values.reshape(-1, control.sizes["step"])
+    mean = _mean_loss(control)
     lowest_start = np.median(mean[:, :3], axis=1)
     smoothed = np.median(np.stack([mean[:, :-2], mean[:, 1:-1], mean[:, 2:]]), axis=0)
     if control.attrs.get("control_status") == "unstable" or np.any(smoothed.max(axis=1) > 1.1 * lowest_start):
         why = f"the {kind} control is unstable (its loss rises above its start) and is refused: it calibrates nothing"
         return {"kind": kind, "state": "unstable", "reason": why}
-    found = transitions.detect(control)
+    found = transitions.detect(control, clock=clock)
     status, changed, complete = (found[name].values for name in ("status", "changed", "complete"))
     tested = complete & np.isin(status, ("sharp", "smooth"))
     n, k = int(tested.sum()), int((tested & (status == "sharp")).sum())
@@ -56,6 +55,62 @@ def judge(control: xr.Dataset, record: xr.Dataset, number: int) -> dict[str, Any
         why = f"{label} is unfinished ({moved} changed): it cannot calibrate S0, but linear learning does not account for the drop"
         return {"kind": kind, "state": "unfinished", "reason": why}
     return {"kind": kind, "state": "ok", "reason": f"{label} could have refuted it, and did not"}
+
+
+def _differences(control: xr.Dataset, record: xr.Dataset, kind: str) -> Iterator[str]:
+    """What a control does not share with the run, of what it must: subtasks, batches, optimiser, course of the rate."""
+    if control.sizes["subtask"] != record.sizes["subtask"]:
+        sizes = (control.sizes["subtask"], record.sizes["subtask"])
+        yield f"has {sizes[0]} subtasks and the run has {sizes[1]}; a control must see the same subtasks"
+        return
+    theirs, mine = (_settings(ds) for ds in (control, record))
+    both = [name for name in _BATCHES if name in mine and name in theirs]
+    batches = [f"{name} {theirs[name]}, not {mine[name]}" for name in both if mine[name] != theirs[name]]
+    ids = [ds.attrs.get("data_id") for ds in (control, record)]
+    if all(ids) and ids[0] != ids[1]:
+        what = ", ".join(batches) or "its task, subtasks, frequencies, batch size or seed differ"
+        yield f"was trained on other data (data_id {ids[0]}, the run's is {ids[1]}): {what}"
+    elif batches and not all(ids):
+        yield f"was trained on other data: {', '.join(batches)}"
+    if kind in _FLOWS:
+        return  # gradient flow has neither optimiser nor schedule
+    optimizers = {control.attrs["optimizer"], record.attrs["optimizer"]}
+    if len(optimizers - {"unknown"}) > 1:
+        yield f"was trained by {control.attrs['optimizer']} and the run by {record.attrs['optimizer']}"
+    if _course(control, record) > _OFF_COURSE:
+        yield "has a learning rate that takes another course than the run's (constant, or decaying elsewhere)"
+
+
+def _mean_loss(control: xr.Dataset) -> np.ndarray:
+    """Mean loss (…, n_steps) with gaps bridged, of the subtasks that were measured at all."""
+    loss = control["loss"].values.astype(float)
+    curves = _gaps.fill(loss.reshape(-1, loss.shape[-1]), control["step"].values.astype(float)).reshape(loss.shape)
+    known = np.isfinite(curves).all(axis=-1)
+    weight = control["weight"].values * known
+    mean = np.einsum("...ks,...k->...s", np.where(known[..., None], curves, 0.0), weight)
+    return (mean / np.maximum(weight.sum(axis=-1), 1e-300)[..., None]).reshape(-1, loss.shape[-1])
+
+
+def _settings(ds: xr.Dataset) -> dict[str, Any]:
+    """The settings of a run that decide what its batches are, as far as its record says."""
+    try:
+        known = json.loads(ds.attrs.get("config", "{}"))
+    except (TypeError, ValueError):
+        return {}
+    return {name: known[name] for name in _BATCHES if name in known} if isinstance(known, dict) else {}
+
+
+def _course(control: xr.Dataset, record: xr.Dataset) -> float:
+    """Largest difference of the learning rates, each as a share of its largest, at the control's steps; 0 if unknown."""
+    if not ("learning_rate" in control and "learning_rate" in record):
+        return 0.0
+    steps, rates = [], []
+    for ds in (control, record):
+        use = ds["step"].values > 0
+        rate = ds["learning_rate"].values[..., use].reshape(-1, int(use.sum()))[0]
+        steps.append(ds["step"].values[use].astype(float))
+        rates.append(rate / max(rate.max(), 1e-300))
+    return float(np.abs(rates[0] - np.interp(steps[0], steps[1], rates[1])).max())
 
 
 def _times_longer(control: xr.Dataset, record: xr.Dataset) -> float:

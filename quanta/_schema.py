@@ -45,7 +45,8 @@ def new(
     Parameters
     ----------
     loss : array_like, shape (..., n_subtasks, n_steps), optional
-        Mean loss of every subtask at every checkpoint; a run may have only ``accuracy`` or ``probability``.
+        Mean loss of every subtask at every checkpoint, nan where it was not measured; a run may have only ``accuracy`` or
+        ``probability``.
     step : array_like, shape (n_steps,)
         Optimiser steps (or the learner's own time), strictly increasing.
     frequency : array_like, shape (n_subtasks,), optional
@@ -238,10 +239,11 @@ def _curve_faults(ds: xr.Dataset) -> Iterator[str]:
     for name in CURVES:
         if name not in ds:
             continue
-        values = ds[name].values
-        low, high = values.min(), values.max()  # nan if any value is
-        if not (np.isfinite(low) and np.isfinite(high)):
-            yield f"{name} has {np.sum(~np.isfinite(values))} values that are nan or infinite; drop those checkpoints"
+        gaps = name in OUTCOMES  # nan is an outcome that was not measured
+        low, high = float(ds[name].min(skipna=gaps)), float(ds[name].max(skipna=gaps))  # chunk by chunk, if it has any
+        if np.isinf(low) or np.isinf(high) or (np.isnan(low) and not gaps):
+            what, wrong = ("infinite", np.isinf(ds[name])) if gaps else ("nan or infinite", ~np.isfinite(ds[name]))
+            yield f"{name} has {int(wrong.sum())} values that are {what}; drop those checkpoints"
         elif low < 0:
             advice = ": subtract its floor first" if name == "loss" else ""
             yield f"{name} has negative values (lowest {low:.4g}); expected 0 or more{advice}"
@@ -249,7 +251,8 @@ def _curve_faults(ds: xr.Dataset) -> Iterator[str]:
             yield f"{name} reaches {high:.4g}; expected values from 0 to 1"
     if "loss" in ds and ds["loss"].attrs.get("units") not in UNITS:
         units = ds["loss"].attrs.get("units")
-        yield f"loss has units {units!r}; expected one of {', '.join(UNITS)} in loss.attrs['units']"
+        why = ": bits would be taken for nats" if units is None else ""
+        yield f"loss has units {units!r}{why}; expected one of {', '.join(UNITS)} in loss.attrs['units']"
 
 
 def _subtask_faults(ds: xr.Dataset) -> Iterator[str]:

@@ -33,7 +33,7 @@ def slopes(ds: "xr.Dataset", learner: AbstractLearner, exponent: float, batch_si
     """
     from quanta import record
 
-    p = np.sort(ds["frequency"].values)[::-1]
+    p = np.sort(ds["frequency"].values[ds["frequency"].values > 0])[::-1]
     onset = learner.onset(p) / batch_size
     first, last = (onset[min(p.size - 1, math.ceil(p.size ** (i / 3)) - 1)] for i in (1, 2))
     step = ds["step"].values

@@ -56,7 +56,7 @@ def _control_command(kind: str, path: Path, parsed: _cli.Parsed, plan: "Plan") -
     member: Any = MODELS[kind]
     network = parsed.parts["model"]
     shared = {f.name for f in dataclasses.fields(member)}
-    control = member(**{name: getattr(network, name) for name in shared})
+    control = member(**{name: getattr(network, name) for name in shared if hasattr(network, name)})
     flow = kind == "kernel"
     member.check(
         control, plan.stream, dataclasses.replace(plan.setting, optimizer="sgd" if flow else plan.setting.optimizer)

@@ -113,6 +113,10 @@ def compare(
 
 
 def _sample(real: "xr.Dataset", seed: int) -> "xr.Dataset":
+    """The subtasks that occur; of too many, a sample."""
+    if "frequency" in real:
+        removed = (real["frequency"] == 0) & (real["weight"] == 0)
+        real = real.isel(subtask=np.flatnonzero(~removed))
     if real.sizes["subtask"] <= _MOST or "frequency" not in real:
         return real
     from quanta._simulate_report import sample

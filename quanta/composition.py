@@ -14,10 +14,9 @@ from quanta import _cli
 from quanta._errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
 
-__all__ = ["explain", "main", "test"]
+__all__ = ["across_clocks", "explain", "main", "spectrum", "test"]
 
 
 def test(
@@ -25,6 +24,9 @@ def test(
     transitions: "xr.Dataset | None" = None,
     *,
     controls: "Sequence[xr.Dataset]" = (),
+    intervention: "xr.Dataset | None" = None,
+    reseeds: "Sequence[xr.Dataset]" = (),
+    clock: str | None = None,
     seed: int = 0,
 ) -> "xr.Dataset":
     """Test whether a run's loss is a composition of phase changes.
@@ -37,6 +39,13 @@ def test(
         What :func:`quanta.transitions.detect` found in it; computed if not given, or if a control raises S0.
     controls : sequence of records
         Models whose answer is known to be smooth, trained on the same subtasks and data.
+    intervention : record, optional
+        The same subtasks and model under other frequencies: is it what this run foretells? It adds claim (D) to the
+        reasons, and no more: the verdict stays.
+    reseeds : sequence of records
+        This run again, each by another chance: how well an intervention can be foretold.
+    clock : str, optional
+        What sharpness is measured in, as for :func:`quanta.transitions.detect`; it must be that of ``transitions``.
     seed : int
         Of the permutations.
 
@@ -44,36 +53,40 @@ def test(
     -------
     xr.Dataset
         Scalars: the claims (A) ``fraction_sharp``, ``sharp_weight_low``/``_high``, (B) ``dispersion``, (C) ``timing_*``,
-        ``held_out_q2``; attrs ``verdict``, ``reasons`` (list of str), ``sentence``, ``row``, ``controls`` (list of str).
+        ``held_out_q2``, and with an intervention (D) ``autonomy_*``, ``own_effect``, ``cross_effect``; attrs ``verdict``,
+        ``reasons`` (list of str), ``sentence``, ``row``, ``controls`` (list of str).
 
     Raises
     ------
     InputError
-        If a control belongs to another run, or the record is too short to tell.
+        If a control or an intervention belongs to another run, or the record is too short to tell.
     """
     import numpy as np
     import xarray as xr
 
-    from quanta import _claims, _controls, _verdict
+    from quanta import _claims, _clocks, _controls, _verdict
     from quanta import transitions as detection
+    from quanta.transitions import _gaps
 
-    judged = [_controls.judge(control, record, i) for i, control in enumerate(controls)]
+    judged = [_controls.judge(control, record, i, clock) for i, control in enumerate(controls)]
     usable = [control for control, found in zip(controls, judged, strict=True) if found["state"] == "ok"]
     if transitions is None or usable:
-        transitions = detection.detect(record, control=usable or None)
+        transitions = detection.detect(record, control=usable or None, clock=clock)
     rng = np.random.default_rng(seed)
-    e = _evidence(record, transitions)
+    e = _claims.evidence(record, transitions)
     claims: dict[str, float] = {"n_subtasks": float(record.sizes["subtask"])}
     claims |= _claims.sharpness(e)
     claims["dispersion"] = _claims.dispersion(e)
     claims |= _claims.timing(e, rng)
     if "loss" in record:
         step = record["step"].values.astype(float)
-        curves = record["loss"].values.astype(float).reshape(-1, step.size)
+        curves = _gaps.fill(record["loss"].values.astype(float).reshape(-1, step.size), step)
         claims |= _claims.held_out(e, curves, step, rng)
     claims["base_sharpness"] = float(transitions["base_sharpness"].median())
     n_only = int((e.metric_only & e.tested).sum())
     claims["metric_only_low"] = _claims.wilson(n_only, int(e.tested.sum()))[0] if n_only else 0.0
+
+    claims, autonomy = _autonomy_of(record, claims, intervention, reseeds, seed)
 
     alone = not ("loss" in record or "probability" in record)
     verdict = _verdict.decide(claims, judged, accuracy_alone=alone)
@@ -82,48 +95,59 @@ def test(
     result.attrs = {
         "verdict": verdict.word,
         "row": verdict.row,
-        "reasons": [*verdict.reasons, *(c["reason"] for c in judged if c["state"] != "fires")],
+        "reasons": [
+            *verdict.reasons,
+            *(c["reason"] for c in judged if c["state"] != "fires"),
+            *_reservations(record, transitions, verdict.reasons),
+            *_clocks.caution(record, clock),
+            *autonomy,
+        ],
         "controls": [f"{c['kind']}: {c['state']}" for c in judged],
         "sentence": sentence,
         "detector": transitions.attrs["detector"],
+        "clock": transitions.attrs["clock"],
     }
     return result
 
 
-def _evidence(record: "xr.Dataset", found: "xr.Dataset") -> Any:
-    """Flatten seeds and subtasks; share weights out between seeds."""
-    import numpy as np
+def _reservations(record: "xr.Dataset", transitions: "xr.Dataset", said: list[str]) -> list[str]:
+    """What the reader must know of the data: a threshold from few subtasks, gaps, frequencies that are not known."""
+    out = []
+    if "control_error_rate" in transitions.attrs:
+        n, rate = transitions.attrs["control_subtasks"], transitions.attrs["control_error_rate"]
+        out.append(
+            f"S0 rests on {n} finished subtasks of controls, at the noise of the run: at most {rate:.1%} of subtasks like "
+            f"theirs pass for sharp{'' if n >= 20 else ' (20 or more would bound it at 5 %)'}"
+        )
+    missing = transitions["n_missing"].values
+    if missing.any():
+        untested = int((missing > record.sizes["step"] - 17).sum())
+        out.append(
+            f"{int((missing > 0).sum())} of {missing.size} curves have gaps ({int(missing.sum())} missing values)"
+            + (f"; {untested} have fewer than 17 checkpoints left and are unresolved" if untested else "")
+        )
+    unknown = "frequency" not in record or bool(record["frequency"].isnull().all())
+    if unknown and not any("timing" in reason for reason in said):
+        out.append("timing is not testable: the record has no frequencies")
+    return out
 
-    from quanta._claims import Evidence
 
-    shape = found["status"].shape
-    n_copies = int(np.prod(shape[:-1]))
+def _autonomy_of(
+    record: "xr.Dataset",
+    claims: dict[str, float],
+    intervention: "xr.Dataset | None",
+    reseeds: "Sequence[xr.Dataset]",
+    seed: int,
+) -> tuple[dict[str, float], list[str]]:
+    """The claims with those of (D) added, and what is said of them."""
+    if intervention is None:
+        if reseeds:
+            raise InputError("a re-seed is given without an intervention; expected both.")
+        return claims, []
+    from quanta import _intervention
 
-    def flat(name: str) -> "np.ndarray":
-        return found[name].values.reshape(-1)
-
-    def spread(values: "np.ndarray") -> "np.ndarray":
-        return np.broadcast_to(values, shape).reshape(-1)
-
-    n = record.sizes["subtask"]
-    frequency = record["frequency"].values if "frequency" in record else np.full(n, np.nan)
-    sharp = flat("status") == "sharp"
-    return Evidence(
-        status=flat("status"),
-        complete=flat("complete"),
-        changed=flat("changed"),
-        weight=spread(record["weight"].values) / n_copies,
-        frequency=spread(frequency),
-        start=flat("start"),
-        end=flat("end"),
-        height=flat("height"),
-        time=np.where(sharp, flat("onset"), flat("half_time")),
-        # Of a sharp subtask the step alone is placed: ln t of a Weibull step has the variance π²/(6 n²).
-        log_time_mean=np.where(sharp, np.log(flat("onset")), flat("log_time_mean")),
-        log_time_variance=np.where(sharp, np.pi**2 / 6 / flat("step_sharpness") ** 2, flat("log_time_variance")),
-        sharpness=flat("sharpness"),
-        metric_only=flat("metric_only"),
-    )
+    found = _intervention.judge(record, intervention, reseeds, gamma=claims["timing_exponent"], seed=seed).claims
+    return claims | found, _intervention.reasons(found)
 
 
 def _sentence(verdict: Any, controls: list[dict[str, Any]], record: "xr.Dataset") -> str:
@@ -144,6 +168,76 @@ def _sentence(verdict: Any, controls: list[dict[str, Any]], record: "xr.Dataset"
     return "; ".join(parts) + ", at this partition into subtasks."
 
 
+def across_clocks(
+    record: "xr.Dataset",
+    clocks: Sequence[str] | None = None,
+    controls: "Sequence[xr.Dataset]" = (),
+    *,
+    seed: int = 0,
+) -> "xr.Dataset":
+    """Test composition on several clocks: exponentials in Σ learning rate are sharp in steps during a warm-up.
+
+    Parameters
+    ----------
+    record : xr.Dataset
+        A run record.
+    clocks : sequence of str, optional
+        Of step, learning_rate_sum, tokens, compute, examples, exposures; by default all that the run and its controls have.
+    controls : sequence of records
+        As for :func:`test`; each must have the clocks.
+    seed : int
+        Of the permutations.
+
+    Returns
+    -------
+    xr.Dataset
+        dim ``clock``: ``verdict``, ``fraction_sharp`` with its interval, ``sharpness_median``, ``sharp_weight_low``/
+        ``_high``, ``dispersion``, ``timing_*``. attrs: ``verdict``, the one of all clocks or, where they differ,
+        "undetermined"; ``sentence``; ``reasons``, which name the clocks that are proportional and so no second opinion.
+
+    Raises
+    ------
+    InputError
+        If the record or a control lacks a clock.
+    """
+    from quanta import _clocks
+
+    return _clocks.across(record, clocks, controls, seed)[0]
+
+
+def spectrum(record: "xr.Dataset", transitions: "xr.Dataset", *, bandwidth: float = 0.25) -> "xr.Dataset":
+    """The learning-time spectrum -dL/d ln t: measured, and rebuilt from what was found of each subtask.
+
+    Rebuilding it is no evidence of steps: it succeeds for smooth worlds as for sharp ones (Q² ≈ .9 and .97 in
+    :mod:`quanta.worlds`), since every curve with a time, a height and a width is rebuilt, be it a step or not.
+
+    Parameters
+    ----------
+    record : xr.Dataset
+        A run record with a loss.
+    transitions : xr.Dataset
+        What :func:`quanta.transitions.detect` found in it.
+    bandwidth : float
+        Of the Gaussian that smooths all spectra alike, in nats of log time.
+
+    Returns
+    -------
+    xr.Dataset
+        dim ``step`` (those above 0), in units of loss per nat: ``measured``; ``rebuilt`` = Σ weight · height · density of
+        the step, and of what is not sharp, of the whole curve's half-time, fall and 10–90 % width; ``smooth``, the same
+        with exponentials at the half-times. ``rebuilt_q2``, ``smooth_q2``: 1 - residual / total sum of squares over log
+        time. attrs["reasons"].
+
+    Raises
+    ------
+    InputError
+        If the record has no loss, or the bandwidth is not positive.
+    """
+    from quanta import _spectrum
+
+    return _spectrum.spectrum(record, transitions, bandwidth)
+
+
 def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None" = None) -> tuple[Any, str]:
     """One subtask's case: its curve, the best null, null + step, and every gate passed or failed.
 
@@ -161,8 +255,9 @@ def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None"
     (matplotlib.figure.Figure, str)
         The panel, and the same in words.
     """
-    from quanta import plot
+    from quanta import _composition_report, plot
     from quanta import transitions as detection
+    from quanta.transitions import _clock
 
     n = record.sizes["subtask"]
     if not 0 <= subtask < n:
@@ -175,10 +270,11 @@ def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None"
     metric = transitions.attrs["metric"]
     curve = record[metric].isel(subtask=subtask).values.astype(float)
     curve = curve if metric == "loss" else 1 - curve
-    clock = detection._clock(record, record["step"].values.astype(float))[0]
+    clock = _clock.values(record, transitions.attrs["clock"])[0]
+    clock = clock if clock.ndim == 1 else clock[subtask]
     null = detection.LikelihoodRatio().best_null(curve, clock, float(one["phi"]))
     value = {str(name): one[name].item() for name in one.data_vars if one[name].ndim == 0}
-    gates = _gates(value)
+    gates = _composition_report.gates(value)
     title = f"subtask {subtask}: {value['status']}"
     fit = {
         "subtask": subtask,
@@ -191,41 +287,6 @@ def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None"
     }
     lines = [title, *(f"  {'passed' if ok else 'failed'}  {name}: {got} ({need})" for name, got, need, ok in gates)]
     return plot.explain(record, fit), "\n".join(lines)
-
-
-def _gates(v: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
-    """(name, value, what was needed, passed) of every gate, in the order in which they are asked."""
-    low, base = v["sharpness_low"], v["base_sharpness"]
-    return [
-        (
-            "changed",
-            f"{v['start']:.3g} → {v['end']:.3g}",
-            "falls by 10 % of chance, below 75 % of it",
-            bool(v["changed"]),
-        ),
-        ("finished", f"ends at {v['end']:.3g}", "below 25 % of chance, and settled", bool(v["complete"])),
-        (
-            "better than the null",
-            f"T = {v['statistic']:.1f}",
-            f"above {v['statistic_needed']:.1f}",
-            bool(v["gate_statistic"]),
-        ),
-        ("step high enough", f"{v['share']:.0%} of the drop", "at least 30 %", bool(v["gate_height"])),
-        (
-            "sharp enough",
-            f"S = {v['sharpness']:.2f}, at least {low:.2f}",
-            f"bound above S0 = {base:.2f}",
-            bool(v["gate_sharpness"]),
-        ),
-        ("no bump", f"T of a bump {v['bump_statistic']:.1f}", "not above the step's", bool(v["gate_bump"])),
-        (
-            "enough exposures",
-            "few" if v["few_exposures"] else "many",
-            "8 or more before the onset",
-            not v["few_exposures"],
-        ),
-        ("rate not decaying", "decaying" if v["in_decay"] else "steady", "began before any decay", not v["in_decay"]),
-    ]
 
 
 # ------------------------------------------------------------------------------------------------- the command
@@ -242,6 +303,17 @@ def _options() -> type:
         """The run: a .zarr or .nc record, or the directory of a run."""
         control: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
         """A control of the same run (may be repeated): its kernel, its table."""
+        intervention: Path | None = None
+        """The same subtasks and model under other frequencies (train or simulate with --reweight): did this run
+        foretell it?"""
+        reseed: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
+        """This run again, by another chance (train with --replicate; may be repeated): how well it could be foretold."""
+        clock: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+        """What time is measured in: step, learning_rate_sum, tokens, compute, examples or exposures. If repeated, the
+        verdict must be the same on all of them."""
+        group: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+        """Test this coarser partition too, beside shuffled labels (may be repeated): a label of the record's subtasks, or a
+        CSV file with rows subtask,label."""
         explain: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = ()
         """Draw the case of this subtask (may be repeated); by default the median one."""
 
@@ -252,44 +324,78 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Test a run, as the flags say; print the verdict, save the analyses with the record, draw the figures."""
     parsed = _cli.parse("composition", _options(), {}, argv)
     options = parsed.options
-    from quanta import plot, record, transitions
+    from quanta import _composition_report, _views, plot, record, transitions
     from quanta._output import output
 
     ds = record.load(options.record)
     controls = [record.load(path) for path in options.control]
+    changed = record.load(options.intervention) if options.intervention else None
+    again = [record.load(path) for path in options.reseed]
     store = record.locate(options.record)
     name = store.parent.name if store.stem == "record" else store.stem
-    found = transitions.detect(ds)
-    result = test(ds, found, controls=controls, seed=options.seed)
+    clock = options.clock[0] if options.clock else None
+    found = transitions.detect(ds, clock=clock)
+    how = {"intervention": changed, "reseeds": again, "clock": clock, "seed": options.seed}
+    result = test(ds, found, controls=controls, **how)
     if controls:
-        found = _with_controls(ds, found, result, controls)
+        found = _with_controls(ds, found, result, controls, clock)
+    views = list(_views.views(ds, found, options.group, controls, options.seed))
+    if len(options.clock) > 1:
+        result, compared = _views.across_clocks(result, ds, options.clock, controls, options.seed)
+        views.insert(0, compared)
     out = output("composition", name, parsed)
     figures = [out.path / "composition.png"]
-    flat = ds.isel({dim: 0 for dim in ds["step"].dims if dim not in ("subtask", "step")})
-    plot.save(plot.run(flat, found, result), figures[0])
+    flat, shown = (of.isel({dim: 0 for dim in of.dims if dim not in ("subtask", "step")}) for of in (ds, found))
+    plot.save(plot.run(flat, shown, result), figures[0])
     for k in options.explain or (_typical(found),):
-        figure, _ = explain(flat, int(k), found)
+        figure, _ = explain(flat, int(k), shown)
         figures.append(out.path / f"subtask-{k}.png")
         plot.save(figure, figures[-1])
-    for group, analysis in (("transitions", found), ("composition", result)):
+    if changed is not None:
+        figures.append(_draw_intervention(out.path / "intervention.png", ds, changed, again, result, options.seed))
+    figures += [plot.save(v.figure, out.path / f"{v.name}.png") for v in views if v.figure is not None]
+    analyses = {"transitions": found, "composition": result} | {v.name: v.analysis for v in views}
+    for group, analysis in analyses.items():
         try:
             record.save(analysis, store, group=group)
         except OSError as error:
             print(f"the {group} could not be saved with the record: {error}", file=sys.stderr)
-    summary = summarise(result) | {"figures": [str(f) for f in figures], "record": str(store)}
+    summary = summarise(result) | {v.name: _views.as_json(v) for v in views}
+    summary |= {"figures": [str(f) for f in figures], "record": str(store)}
     out.finish(parsed.configuration(), summary)
-    print(json.dumps(summary) if options.json else _report(result, ds, figures))
+    print(
+        json.dumps(summary)
+        if options.json
+        else _composition_report.report(result, ds, figures, [line for v in views for line in v.lines])
+    )
     return 0
 
 
-def _with_controls(ds: "xr.Dataset", found: "xr.Dataset", result: "xr.Dataset", controls: list[Any]) -> "xr.Dataset":
+def _draw_intervention(
+    path: Path,
+    ds: "xr.Dataset",
+    changed: "xr.Dataset",
+    again: "Sequence[xr.Dataset]",
+    result: "xr.Dataset",
+    seed: int,
+) -> Path:
+    from quanta import _intervention, plot
+
+    found = _intervention.judge(ds, changed, again, gamma=float(result["timing_exponent"]), seed=seed)
+    title = _intervention.reasons(found.claims)[0].partition(". ")[0]
+    return plot.save(plot.intervention(found, title), path)
+
+
+def _with_controls(
+    ds: "xr.Dataset", found: "xr.Dataset", result: "xr.Dataset", controls: list[Any], clock: str | None
+) -> "xr.Dataset":
     """The transitions as judged with the controls' S0, where that is higher."""
     from quanta import transitions
 
     if float(result["base_sharpness"]) <= float(found["base_sharpness"].median()) + 1e-12:
         return found
     usable = [c for c, word in zip(controls, result.attrs["controls"], strict=True) if word.endswith(": ok")]
-    return transitions.detect(ds, control=usable)
+    return transitions.detect(ds, control=usable, clock=clock)
 
 
 def _typical(found: "xr.Dataset") -> int:
@@ -307,28 +413,10 @@ def _typical(found: "xr.Dataset") -> int:
 def summarise(result: "xr.Dataset") -> dict[str, Any]:
     """The result as one flat JSON object: verdict, reasons, and every number (nan as null)."""
     numbers = {str(name): float(value) for name, value in result.data_vars.items()}
-    words: dict[str, Any] = {name: result.attrs[name] for name in ("verdict", "sentence", "row", "reasons", "controls")}
+    words: dict[str, Any] = {
+        name: result.attrs[name] for name in ("verdict", "sentence", "row", "reasons", "controls", "clock")
+    }
     return words | {name: value if value == value else None for name, value in numbers.items()}
-
-
-def _report(result: "xr.Dataset", ds: "xr.Dataset", figures: list[Path]) -> str:
-    from quanta._controls import COUPLED
-
-    lines = [f"verdict: {result.attrs['verdict']}", result.attrs["sentence"]]
-    lines += [f"  · {reason}" for reason in result.attrs["reasons"]]
-    q2, null = float(result["held_out_q2"]) if "held_out_q2" in result else float("nan"), None
-    if q2 == q2:
-        null = float(result["held_out_q2_null"])
-        lines.append(
-            f"  · held out: Q² = {q2:.3f} of half the subtasks from the other half (times permuted: {null:.3f})"
-        )
-    lines.append(f"  row of the verdict table: {result.attrs['row']}")
-    if not any(word.split(":")[0] in COUPLED for word in result.attrs["controls"]):
-        command = ds.attrs.get("kernel_command") or "python -m quanta.train --model kernel, with the run's own settings"
-        if ds.attrs["source"] == "trained":
-            lines.append(f"  make the coupled control: {command}")
-    lines += [f"figure: {path}" for path in figures]
-    return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from quanta._errors import InputError
 
-__all__ = ["compare", "explain", "run", "save"]
+__all__ = ["compare", "discovery", "explain", "granularity", "intervention", "plan", "run", "save", "seeds", "spectrum"]
 
 _INK, _GREY, _PALE = "#222222", "#8a8a8a", "#e4e4e4"
 _ACCENT = "#d55e00"  # vermilion: told from viridis by every kind of colour vision
@@ -154,6 +154,68 @@ def compare(record: xr.Dataset, result: xr.Dataset) -> Figure:
     return figure
 
 
+def discovery(result: xr.Dataset) -> Figure:
+    """Unlabelled curves: the density of their onsets, and how sharp and how stable groups of them are.
+
+    Parameters
+    ----------
+    result : xr.Dataset
+        What ``discovery.discover`` said.
+    """
+    from quanta import _plot_search
+
+    return _plot_search.discovery(result)
+
+
+def plan(result: xr.Dataset) -> Figure:
+    """A run that is still to be made: what becomes of a subtask by its onset, and the power for each.
+
+    Parameters
+    ----------
+    result : xr.Dataset
+        What ``plan.plan`` said.
+    """
+    from quanta import _plot_search
+
+    return _plot_search.plan(result)
+
+
+def intervention(found: Any, title: str = "") -> Figure:
+    """A run under changed frequencies: its losses as foretold and as they came, and how far each subtask moved.
+
+    Parameters
+    ----------
+    found : quanta._autonomy.Autonomy
+        What the intervention showed.
+    title : str
+        A sentence to stand above it.
+    """
+    from quanta import _plot_autonomy
+
+    return _plot_autonomy.intervention(found, title)
+
+
+def granularity(levels: xr.Dataset, deciles: xr.Dataset | None = None) -> Figure:
+    """The share that is sharp at every granularity, and by frequency: from ``partition.levels``, ``.by_frequency``."""
+    from quanta import _plot_views
+
+    return _plot_views.granularity(levels, deciles)
+
+
+def seeds(result: xr.Dataset) -> Figure:
+    """The onset of every subtask in every seed: from ``ensemble.seeds``."""
+    from quanta import _plot_views
+
+    return _plot_views.seeds(result)
+
+
+def spectrum(result: xr.Dataset) -> Figure:
+    """The learning-time spectrum, measured and rebuilt: from ``composition.spectrum``."""
+    from quanta import _plot_views
+
+    return _plot_views.spectrum(result)
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as PNG, 150 dots per inch, cut to what is drawn."""
     path = Path(path)
@@ -283,7 +345,8 @@ def _evenly(record: xr.Dataset, n: int) -> np.ndarray:
     place = np.linspace(0, 1, count)
     order = np.arange(count)
     if "frequency" in record:
-        log = np.log(np.maximum(np.nan_to_num(record["frequency"].values), 1e-300))
+        p = np.nan_to_num(record["frequency"].values)
+        log = np.log(np.maximum(p, p[p > 0].min(initial=1.0)))
         order = np.argsort(-log, kind="stable")
         place = place + (log[order[0]] - log[order]) / max(float(np.ptp(log)), 1e-12)
     return order[np.unique(np.searchsorted(place, np.linspace(0, place[-1], n)))]

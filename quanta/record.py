@@ -4,6 +4,7 @@ A record is a plain :class:`xarray.Dataset`. Everything upstream makes one with 
 downstream asks where the curves came from. Records are combined, averaged, and kept on disk by the functions here.
 """
 
+import hashlib
 import json
 import os
 import time
@@ -30,6 +31,7 @@ __all__ = [
     "Writer",
     "combine",
     "config_json",
+    "design_id",
     "load",
     "locate",
     "mean_loss",
@@ -314,3 +316,8 @@ def config_json(**parts: Any) -> str:
     return json.dumps(
         {name: part if isinstance(part, (int, float, str, bool)) else repr(part) for name, part in parts.items()}
     )
+
+
+def design_id(**parts: Any) -> str:
+    """Names a design: runs that share it differ at most in how often each subtask occurs, in length, and by chance."""
+    return hashlib.sha256(config_json(**parts).encode()).hexdigest()[:16]

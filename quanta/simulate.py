@@ -3,6 +3,7 @@
 python -m quanta.simulate --n-subtasks 1000                       # the multilinear learner, and the test of it
 python -m quanta.simulate --learner exponential                   # the smooth world with the same scaling law
 python -m quanta.simulate --learner threshold --dynamics sampled  # one realisation
+python -m quanta.simulate --reweight changes.csv                  # the same learner at other frequencies
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ import numpy as np
 from quanta import _cli, _simulate_report
 from quanta._errors import InputError
 from quanta._grid import log_spaced
-from quanta.frequencies import AbstractFrequencies, Zipf
+from quanta.frequencies import AbstractFrequencies, Zipf, read_changes
 from quanta.learners import LEARNERS, AbstractLearner
 from quanta.tasks.base import check_whole
 
@@ -34,6 +35,8 @@ _BEYOND = 10.0  # the default run ends so many times later than the onset of its
 _LATEST = 2**53  # examples: beyond this, float64 cannot tell two moments apart
 _MAX_CHECKPOINTS = 10_000
 _HOW = ("steps", "n_checkpoints", "batch_size", "seed", "dynamics")  # flags that are arguments of simulate
+DESIGN = ("learner", "batch_size", "dynamics")
+"""What a run and an intervention on it share: all but the frequencies, the length, and chance."""
 _WORKING = 200  # bytes for a subtask while it is simulated: frequency, state, truth and what they are made from
 
 
@@ -73,7 +76,8 @@ def simulate(
     -------
     xr.Dataset
         A record with ``loss``, ``examples``, ``true_onset`` (in steps) and ``true_width``; if sampled also the
-        realised ``exposures`` (expected, they are frequency · examples).
+        realised ``exposures`` (expected, they are frequency · examples). Its attr ``design_id`` is what an intervention
+        must share with it.
 
     Raises
     ------
@@ -95,18 +99,23 @@ def simulate(
     grid = log_spaced(steps, n_checkpoints)
     state, loss, exposures = _follow(learner, p, grid * batch_size, dynamics, seed, progress)
     truth = learner.truth(state)
+    words = {
+        "frequencies": frequencies, "learner": learner, "steps": steps, "n_checkpoints": n_checkpoints,
+        "batch_size": batch_size, "seed": seed, "dynamics": dynamics,
+    }  # fmt: skip
+    design = {name: words[name] for name in DESIGN}
     return record.new(
         loss, step=grid, frequency=p, units=learner.units, source="simulated", optimizer=learner.optimizer,
         chance_loss=learner.chance_loss, exposures=exposures, examples=grid * batch_size,
         true_onset=truth.onset / batch_size, true_width=truth.width, seed=seed, dynamics=dynamics,
-        config=record.config_json(frequencies=frequencies, learner=learner, steps=steps, n_checkpoints=n_checkpoints,
-                                  batch_size=batch_size, seed=seed, dynamics=dynamics),
+        config=record.config_json(**words),
+        attrs={"design_id": record.design_id(n_subtasks=p.size, **design)},
     )  # fmt: skip
 
 
 def default_steps(p: np.ndarray, learner: AbstractLearner, batch_size: int = 1) -> int:
-    """Ten times the onset of the rarest subtask, in steps, to two digits; never more than 2^53 examples."""
-    rarest = float(learner.onset(p[[np.argmin(p)]])[0])
+    """Ten times the onset of the rarest subtask that occurs, in steps, to two digits; at most 2^53 examples."""
+    rarest = float(learner.onset(p[p > 0].min(keepdims=True))[0])
     steps = min(_BEYOND * rarest, float(_LATEST)) / batch_size
     return min(max(1, math.ceil(float(f"{steps:.1e}"))), _LATEST // batch_size)
 
@@ -186,6 +195,8 @@ class Options(_cli.Common):
     """Number of subtasks."""
     exponent: float = 1.5
     """Zipf exponent s of their frequencies, p_k ∝ k^-s."""
+    reweight: Path | None = None
+    """A CSV file that changes them: subtask,factor (those not named keep theirs) or subtask,frequency (all anew)."""
     steps: int | None = None
     """Number of batches; by default ten times the onset of the rarest subtask."""
     batch_size: int = 1
@@ -204,7 +215,10 @@ def run(argv: Sequence[str] | None = None) -> int:
     options, learner = parsed.options, parsed.parts["learner"]
     if not options.quiet:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    frequencies = Zipf(n_subtasks=options.n_subtasks, exponent=options.exponent)
+    frequencies: AbstractFrequencies = Zipf(n_subtasks=options.n_subtasks, exponent=options.exponent)
+    if options.reweight:
+        frequencies = read_changes(options.reweight, frequencies)
+        parsed = parsed.with_content(frequencies=frequencies)
     _check(options.n_subtasks, **{name: getattr(options, name) for name in _HOW})
     if options.detect:
         _check_testable(options, frequencies, learner)
@@ -220,7 +234,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _check_testable(options: Options, frequencies: Zipf, learner: AbstractLearner) -> None:
+def _check_testable(options: Options, frequencies: AbstractFrequencies, learner: AbstractLearner) -> None:
     """Refuse a run too short to be tested, before it is made."""
     from quanta.transitions import check_window
 
@@ -231,7 +245,9 @@ def _check_testable(options: Options, frequencies: Zipf, learner: AbstractLearne
         raise InputError(f"{error} Or add --no-detect.") from None
 
 
-def _simulate_into(out: "Output", parsed: _cli.Parsed, frequencies: Zipf, learner: AbstractLearner) -> None:
+def _simulate_into(
+    out: "Output", parsed: _cli.Parsed, frequencies: AbstractFrequencies, learner: AbstractLearner
+) -> None:
     """Simulate and analyse; write it all, and mark the run as finished."""
     from quanta import record
 

@@ -3,6 +3,7 @@
     python -m quanta.train                                    # mod 5, 32 subtasks: under a minute on one core
     python -m quanta.train --model kernel                     # the control that a verdict rests on
     python -m quanta.train --task copying --optimizer adam
+    python -m quanta.train --reweight changes.csv             # the same subtasks, at other frequencies
 
 Needs PyTorch.
 """
@@ -21,7 +22,7 @@ import numpy as np
 from quanta import _checkpoint, _cli, _train_report
 from quanta._errors import InputError
 from quanta._grid import log_spaced
-from quanta.frequencies import AbstractFrequencies, Zipf
+from quanta.frequencies import AbstractFrequencies, Zipf, read_changes
 from quanta.models import MODELS, AbstractModel, AbstractRun
 from quanta.models.base import OPTIMIZERS, Diverged, Setting, require_torch
 from quanta.tasks import TASKS, AbstractTask
@@ -38,6 +39,8 @@ _UNFINISHED = 0.5  # of the subtasks: a control that has learned fewer has not s
 _UNSTABLE = 1.01  # of the loss at step 0: where a control's mean loss exceeds it, it is no control
 _MAX_CHECKPOINTS = 10_000
 _SAVE_EVERY = 3.0  # seconds
+DESIGN = ("task", "model", "optimizer", "learning_rate", "batch_size", "seed")
+"""What a run and an intervention on it share: all but the frequencies, the length, and chance."""
 
 Rows = dict[str, list[Any]]  # name → one entry for each measurement
 
@@ -68,6 +71,7 @@ def train(
     steps: int = 12_000,
     n_checkpoints: int = 120,
     seed: int = 0,
+    replicate: int = 0,
     device: str = "cpu",
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -94,6 +98,8 @@ def train(
         Least number of measurements, step 0 included (fewer only where there are fewer steps).
     seed : int
         Seed of subtasks, weights and data.
+    replicate : int
+        Another run of the same subtasks: each number but 0 has weights and batches of its own.
     device : str
         "cpu", or "cuda" where there is one.
     checkpoint : path, optional
@@ -108,7 +114,7 @@ def train(
     xr.Dataset
         A record with ``loss``, ``accuracy``, ``probability``, ``exposures``, and attrs ``control_kind``,
         ``control_status`` (of a control: ok, unfinished, unstable), ``data_id`` and ``network`` (what controls must
-        share with the run that they control), ``time_law``, ``train_seconds``, ``evaluation_seconds``.
+        share with the run that they control), ``design_id`` (what an intervention must share with it), ``time_law``, ``train_seconds``, ``evaluation_seconds``.
 
     Raises
     ------
@@ -118,7 +124,7 @@ def train(
     """
     plan = _plan(
         frequencies, task, model, optimizer=optimizer, learning_rate=learning_rate, batch_size=batch_size, steps=steps,
-        n_checkpoints=n_checkpoints, seed=seed, device=device,
+        n_checkpoints=n_checkpoints, seed=seed, replicate=replicate, device=device,
     )  # fmt: skip
     return _execute(plan, checkpoint, resume=resume, progress=progress)
 
@@ -134,6 +140,7 @@ def _plan(
     steps: int,
     n_checkpoints: int,
     seed: int,
+    replicate: int,
     device: str,
 ) -> Plan:
     torch = require_torch()
@@ -149,11 +156,12 @@ def _plan(
     if learning_rate is None:
         learning_rate = model.default_rate(optimizer) if optimizer in OPTIMIZERS else math.nan
     setting = Setting(optimizer=optimizer, learning_rate=learning_rate, device=device)
-    stream = Stream(frequencies=frequencies, task=task, batch_size=batch_size, seed=seed)
+    stream = Stream(frequencies=frequencies, task=task, batch_size=batch_size, seed=seed, replicate=replicate)
     model.check(stream, setting)
     words = {
         "frequencies": frequencies, "task": task, "model": model, "optimizer": optimizer, "learning_rate": learning_rate,
-        "batch_size": batch_size, "steps": steps, "n_checkpoints": n_checkpoints, "seed": seed, "device": device,
+        "batch_size": batch_size, "steps": steps, "n_checkpoints": n_checkpoints, "seed": seed,
+        "replicate": replicate, "device": device,
     }  # fmt: skip
     return Plan(stream, model, setting, log_spaced(steps, n_checkpoints), words)
 
@@ -235,7 +243,7 @@ def _status(plan: Plan, rows: Rows) -> str:
 def _record(plan: Plan, rows: Rows, seconds: list[float]) -> "xr.Dataset":
     from quanta import record
 
-    stream, setting = plan.stream, plan.setting
+    stream, setting, words = plan.stream, plan.setting, plan.words
     step = np.array(rows["step"], dtype=np.int64)
     curves: dict[str, Any] = {name: np.stack(values, axis=-1) for name, values in rows.items() if name != "step"}
     return record.new(
@@ -243,10 +251,11 @@ def _record(plan: Plan, rows: Rows, seconds: list[float]) -> "xr.Dataset":
         n_classes=stream.task.n_classes, chance_loss=plan.chance, **curves,
         examples=step * stream.batch_size, learning_rate=np.full(len(step), setting.learning_rate),
         learning_rate_sum=step * setting.learning_rate, seed=stream.seed,
-        dynamics="expected" if plan.model.control_kind == "kernel" else "sampled",
-        config=record.config_json(**plan.words), control_kind=plan.model.control_kind,
+        dynamics=plan.model.dynamics,
+        config=record.config_json(**words), control_kind=plan.model.control_kind,
         attrs={
             "control_status": _status(plan, rows), "data_id": stream.data_id, "network": plan.model.network,
+            "design_id": record.design_id(n_subtasks=stream.n_subtasks, **{name: words[name] for name in DESIGN}),
             "time_law": f"{setting.optimizer}: {setting.learning_rate:g} x step",
             "train_seconds": seconds[0], "evaluation_seconds": seconds[1],
         },
@@ -261,6 +270,8 @@ class Options(_cli.Common):
     """Number of subtasks."""
     exponent: float = 1.4
     """Zipf exponent s of their frequencies, p_k ∝ k^-s."""
+    reweight: Path | None = None
+    """A CSV file that changes them: subtask,factor (those not named keep theirs) or subtask,frequency (all anew)."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Plain SGD, or AdamW without weight decay."""
     learning_rate: float | None = None
@@ -271,6 +282,8 @@ class Options(_cli.Common):
     """Number of batches."""
     n_checkpoints: int = 120
     """Least number of log-spaced measurements, step 0 included."""
+    replicate: int = 0
+    """Another run of the same subtasks: each number but 0 has weights and batches of its own."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute."""
     threads: int = 1
@@ -290,9 +303,12 @@ def run(argv: Sequence[str] | None = None) -> int:
     if not options.quiet:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     task.check_count(options.n_subtasks)
-    frequencies = Zipf(n_subtasks=options.n_subtasks, exponent=options.exponent)
+    frequencies: AbstractFrequencies = Zipf(n_subtasks=options.n_subtasks, exponent=options.exponent)
+    if options.reweight:
+        frequencies = read_changes(options.reweight, frequencies)
+        parsed = parsed.with_content(frequencies=frequencies)
     how = {name: getattr(options, name) for name in ("optimizer", "learning_rate", "batch_size", "steps",
-                                                     "n_checkpoints", "seed", "device")}  # fmt: skip
+                                                     "n_checkpoints", "seed", "replicate", "device")}  # fmt: skip
     plan = _plan(frequencies, task, model, **how)
     if options.resume and options.out and (options.out / "train.checkpoint").exists():
         _checkpoint.load(options.out / "train.checkpoint", plan.words)

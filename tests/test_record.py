@@ -75,8 +75,7 @@ def _attr(name, value):
 
 
 FAULTS = {
-    "loss has 1 values that are nan": _set("loss", (0, 1), np.nan),
-    "loss has 1 values that are nan or infinite": _set("loss", (0, 1), np.inf),
+    "loss has 1 values that are infinite": _set("loss", (0, 1), np.inf),
     "loss has negative values": _set("loss", (1, 2), -0.1),
     "accuracy reaches 1.5": _set("accuracy", (1, 2), 1.5),
     "accuracy has negative values": _set("accuracy", (1, 2), -0.5),

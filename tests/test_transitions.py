@@ -5,7 +5,7 @@ import pytest
 
 from quanta import record, worlds
 from quanta._errors import InputError
-from quanta.transitions import DETECTORS, LikelihoodRatio, detect
+from quanta.transitions import DETECTORS, LikelihoodRatio, Logistic, detect
 from quanta.worlds import Noise
 
 STATUSES = {"sharp", "smooth", "incomplete", "early", "never", "unresolved"}
@@ -21,8 +21,7 @@ def run_of(loss, step, **fields):
 
 
 def drawn(name, n=60, **noise):
-    step, loss, truth = worlds.curves(name, n=n, **noise)
-    return run_of(loss, step), truth
+    return worlds.family_record(name, n=n, **noise)
 
 
 def is_sharp(found):
@@ -57,20 +56,25 @@ def test_ninety_five_percent_intervals_of_the_onset_cover_it(detector):
     assert np.median(np.log(found["onset_high"] / found["onset_low"])) < 0.3  # and are not covered by being wide
 
 
-@family
-def test_a_weibull_step_without_noise_is_recovered(detector):
-    ds, truth = drawn("weibull", n=20, sigma=0.0, width=0.8)
+@pytest.mark.parametrize(
+    ("detector", "shape", "sharpness"),
+    [
+        (LikelihoodRatio(), "weibull", 3.0843 / 0.8),  # S = n
+        (Logistic(), "logistic", np.e * 2 * np.log(9) / 0.8 / 4),  # S = e b/4
+    ],
+)
+def test_a_step_of_the_detectors_own_shape_is_recovered_without_noise(detector, shape, sharpness):
+    ds, truth = drawn(shape, n=20, sigma=0.0, width=0.8)
     found = detect(ds, detector)
     np.testing.assert_allclose(found["onset"], truth.onset, rtol=5e-3)
     np.testing.assert_allclose(found["width"], truth.width, rtol=0.02)
     np.testing.assert_allclose(found["height"], truth.height, rtol=0.02)
-    np.testing.assert_allclose(found["sharpness"], 3.0843 / 0.8, rtol=0.02)
+    np.testing.assert_allclose(found["sharpness"], sharpness, rtol=0.02)
 
 
-@family
-def test_a_step_over_a_drift_is_told_from_it(detector):
+def test_a_step_over_a_drift_is_told_from_it():
     ds, truth = drawn("drift_step", width=0.8)
-    found = detect(ds, detector)
+    found = detect(ds)
     assert is_sharp(found).sum() >= 55
     assert np.nanmedian(found["share"]) == pytest.approx(0.6, abs=0.06)
     np.testing.assert_allclose(np.nanmedian(found["height"] / truth.height), 1, atol=0.1)
@@ -100,6 +104,8 @@ def test_the_fitted_curve_is_the_one_described():
 def test_no_transition_is_found_in_smooth_families(detector, sigma, phi):
     false = {}
     for name in worlds.SMOOTH_FAMILIES:
+        if sigma > 0.03 and worlds.family_fields(name)["n_classes"] > 11:
+            continue  # S0 is near e there, and the bound on S no bound at this noise: benchmarks/calibration.py counts
         false[name] = int(is_sharp(detect(drawn(name, seed=2, sigma=sigma, phi=phi)[0], detector)).sum())
     assert max(false.values()) <= 2, false
     assert sum(false.values()) <= 0.01 * 60 * len(false), false
@@ -130,10 +136,9 @@ def test_noise_holds_no_transition(detector, phi):
     assert set(found["status"].values) == {"never"}
 
 
-@family
-def test_few_bumps_are_taken_for_steps(detector):
+def test_few_bumps_are_taken_for_steps():
     # A guard, not a specification: a bump on a falling curve makes a shoulder and a wall, and 7 in 100 pass as steps.
-    taken = [is_sharp(detect(worlds.make("bumps", seed=seed), detector)) for seed in range(3)]
+    taken = [is_sharp(detect(worlds.make("bumps", seed=seed))) for seed in range(3)]
     assert np.mean(taken) < 0.1
 
 
@@ -142,6 +147,32 @@ def test_lone_spikes_are_flagged_and_not_taken_for_steps(detector):
     found = detect(worlds.make("spikes", n_subtasks=60), detector)
     assert found["spike"].mean() > 0.9
     assert is_sharp(found).sum() <= 2
+
+
+# ------------------------------------------------------------------------- what a logistic alone is known to get wrong
+
+
+def test_a_logistic_takes_the_way_down_from_a_bump_for_a_step():
+    taken = [is_sharp(detect(drawn("bump", n=100)[0], detector)).mean() for detector in (Logistic(), LikelihoodRatio())]
+    assert taken[0] > 0.2
+    assert taken[1] < taken[0] / 2
+
+
+def test_a_logistic_takes_two_steps_for_one_wide_one():
+    ds, truth = drawn("two_steps", n=100)
+    found = detect(ds, Logistic())
+    assert is_sharp(found).mean() < 0.3
+    assert is_sharp(detect(ds)).mean() > 0.6
+    fit = Logistic().detect(ds["loss"].values, ds["step"].values, np.full(100, 1.2))
+    assert np.median(fit["width"] / truth.width) > 2
+
+
+def test_a_logistic_counts_the_drift_below_a_step_as_part_of_it():
+    ds, truth = drawn("drift_step", n=100)
+    found = detect(ds, Logistic())
+    sharp = is_sharp(found)
+    assert np.median((found["height"] / truth.height)[sharp]) > 1.2
+    assert np.median((found["width"] / truth.width)[sharp]) > 1.2
 
 
 # ------------------------------------------------------------------------------------------------------- statuses
@@ -302,6 +333,19 @@ def test_what_is_no_record_is_refused():
 def test_settings_that_cannot_work_are_refused(field, value, message):
     with pytest.raises(InputError) as caught:
         LikelihoodRatio(**{field: value})
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("z", "z is 0; expected a positive quantile, such as 1.645 for 95 %."),
+        ("least_drop", "least_drop is 0; expected a positive number of standard deviations."),
+    ],
+)
+def test_settings_of_a_logistic_that_cannot_work_are_refused(field, message):
+    with pytest.raises(InputError) as caught:
+        Logistic(**{field: 0})
     assert str(caught.value) == message
 
 

@@ -1,5 +1,6 @@
 """Worlds must be what they say: their truth is what every detector is measured against."""
 
+import itertools
 import math
 
 import numpy as np
@@ -10,10 +11,9 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
-from quanta import record, worlds
+from quanta import record, transitions, worlds
 from quanta._errors import InputError
 from quanta.worlds import Noise, shapes
-from quanta.worlds.convex import coupled_residuals
 from quanta.worlds.training import _noisy_quadratic
 
 QUIET = Noise(sigma=0.0)
@@ -22,7 +22,11 @@ VERDICTS = {
     *("ordered-smooth", "smooth", "metric-only", "undetermined"),
 }
 STEP_WORLDS = [f"ordered_{shape}" for shape in ("logistic", "weibull", "gompertz", "gaussian", "multilinear")]
-CONVEX_FAMILIES = {"softmax_sgd_11"}  # linear, but not completely monotone
+CONVEX_FAMILIES = {f for f in worlds.SMOOTH_FAMILIES if f.startswith("softmax")}  # linear, but not completely monotone
+ALL_FAMILIES = [
+    *(*worlds.SMOOTH_FAMILIES, *worlds.TRAP_FAMILIES),
+    *(*worlds.STEP_FAMILIES, *worlds.MULTI_STEP_FAMILIES),
+]
 
 
 def sharpness(clock: np.ndarray, curve: np.ndarray, drop: np.ndarray | float) -> np.ndarray:
@@ -159,14 +163,14 @@ def test_coupled_regression_solves_gradient_flow_of_the_weights():
 
     w = solve_ivp(flow, (0, 40), np.zeros(9), t_eval=t, rtol=1e-10, atol=1e-12).y
     expected = features @ w - target[:, None]
-    np.testing.assert_allclose(coupled_residuals(t, frequency, features, target), expected, atol=1e-8)
+    np.testing.assert_allclose(shapes.coupled_residuals(t, frequency, features, target), expected, atol=1e-8)
 
 
 def test_two_coupled_tasks_make_the_rare_one_sharp_though_the_total_is_not():
     t = np.geomspace(1e-3, 1e5, 20_000)
     frequency, cosine = np.array([0.95, 0.05]), -0.5
     features = np.array([[1, 0], [cosine, math.sqrt(1 - cosine**2)]])
-    loss = coupled_residuals(t, frequency, features, np.ones(2)) ** 2
+    loss = shapes.coupled_residuals(t, frequency, features, np.ones(2)) ** 2
     assert sharpness(t, loss[1], 1.0) == pytest.approx(2.23, abs=0.15)
     assert sharpness(t, frequency @ loss, 1.0) <= 1 + 1e-9
 
@@ -264,7 +268,110 @@ def test_step_families_know_their_step(family):
     np.testing.assert_allclose(np.log(crossing[2] / crossing[0]), truth.width, atol=0.02)
 
 
-@pytest.mark.parametrize("family", [*worlds.SMOOTH_FAMILIES, *worlds.STEP_FAMILIES])
+@pytest.mark.parametrize("family", sorted(CONVEX_FAMILIES))
+def test_convex_families_are_as_sharp_as_their_optimizer_and_classes_say(family):
+    step, loss, truth = worlds.curves(family, n=100, sigma=0, n_checkpoints=3000)
+    fields = worlds.family_fields(family)
+    expected = transitions.null_sharpness(fields["optimizer"], fields["n_classes"])
+    found = sharpness(step.astype(float), loss, truth.drop)
+    np.testing.assert_allclose(found, expected, rtol=0.02)
+    assert truth.height.max() == 0
+
+
+@pytest.mark.parametrize(
+    ("family", "shares", "gap"),
+    [
+        ("two_steps", (0.5, 0.5), (1, 2.5)),
+        ("unequal_steps_70_30", (0.7, 0.3), (1, 2.5)),
+        ("unequal_steps_30_70", (0.3, 0.7), (1, 2.5)),
+        ("three_steps", (1 / 3, 1 / 3, 1 / 3), (1.2, 2)),
+    ],
+)
+def test_several_steps_are_as_high_and_as_far_apart_as_they_say(family, shares, gap):
+    # Narrow steps leave flat treads between: their levels are the shares, the middle of each wall is an onset.
+    step, loss, truth = worlds.curves(family, n=50, sigma=0, n_checkpoints=3000, width=0.1)
+    left = loss / truth.drop[:, None] - 0.05
+    levels = 1 - np.cumsum((0, *shares))
+    onsets = [[np.interp(-(a + b) / 2, -curve, step) for curve in left] for a, b in itertools.pairwise(levels)]
+    gaps = np.diff(np.log(onsets), axis=0)
+    assert gap[0] - 0.02 <= gaps.min() < gap[0] + 0.1
+    assert gap[1] - 0.2 < gaps.max() <= gap[1] + 0.02
+    np.testing.assert_allclose(onsets[int(np.argmax(shares))], truth.onset, rtol=0.01)
+    np.testing.assert_allclose(truth.height, truth.drop)
+
+
+def test_a_ramp_is_as_sharp_as_a_convex_model_can_be():
+    step, loss, truth = worlds.curves("ramp", n=100, sigma=0, n_checkpoints=3000)
+    found = sharpness(step.astype(float), loss, truth.drop)
+    assert found.max() <= math.e + 1e-9
+    assert np.median(found) == pytest.approx(math.e, rel=0.01)  # whole steps are coarse where the ramp is short
+    assert transitions.null_sharpness(**worlds.family_fields("ramp")) == math.e
+
+
+def test_a_bump_rises_by_about_a_quarter_above_an_exponential():
+    step, loss, truth = worlds.curves("bump", n=200, sigma=0, n_checkpoints=1000)
+    rises = np.max(loss - np.minimum.accumulate(loss, axis=1), axis=1) / truth.drop
+    assert 0.02 < np.median(rises) < 0.25
+    assert np.median(sharpness(step.astype(float), loss, truth.drop)) > 1.3
+    assert np.isnan(truth.onset).all()
+
+
+def test_shot_noise_is_the_exponential_in_expectation_and_jumps_at_every_exposure():
+    step, loss, truth = worlds.curves("shot_noise", n=4000, sigma=0, baseline=0)
+    left = loss / truth.drop[:, None]
+    hits = -np.log2(left[:, :60])  # in units of the 20 to 50 exposures after which half is learned
+    assert np.all(np.diff(hits) >= 0)
+    smallest = np.array([np.diff(h)[np.diff(h) > 1e-9].min() for h in hits])
+    assert smallest.min() >= 1 / 50 - 1e-9
+    reached = np.log([np.interp(-0.5, -curve, step) for curve in left])
+    assert np.median(reached) == pytest.approx((math.log(20) + math.log(2500)) / 2, abs=0.1)
+
+
+def test_small_steps_cluster_in_a_polygenic_curve():
+    step, loss, truth = worlds.curves("polygenic", n=200, sigma=0, n_checkpoints=1000)
+    share = np.mean(sharpness(step.astype(float), loss, truth.drop) > 1.2)
+    assert 0.2 < share < 0.9  # so that no sharpness of the curve tells them from steps
+    assert truth.height.max() == 0
+
+
+def test_coupled_tasks_of_a_family_are_sharp_without_a_step_and_measured_twice_with_a_control():
+    exact = {"n": 80, "sigma": 0.0, "n_checkpoints": 1000}
+    step, loss, truth = worlds.curves("linear_coupled", **exact)
+    assert 0.25 < np.mean(sharpness(step.astype(float), loss, truth.drop) > 1.2) < 0.5
+    np.testing.assert_array_equal(loss, worlds.curves("linear_coupled", **exact, control=True)[1])
+    (_, run, _), (_, control, _) = (worlds.curves("linear_coupled", n=80, control=c) for c in (False, True))
+    quiet_loss = worlds.curves("linear_coupled", n=80, sigma=0)[1]
+    assert abs(np.corrcoef((run - quiet_loss).ravel(), (control - quiet_loss).ravel())[0, 1]) < 0.1
+
+
+def test_exponentials_start_above_the_chance_that_their_record_states():
+    ds, truth = worlds.family_record("above_chance", n=200, sigma=0)
+    ratio = ds["loss"].values[:, 0] / ds["chance_loss"].values
+    assert 1.19 < ratio.min() < 1.3
+    assert 1.9 < ratio.max() < 2.01
+    np.testing.assert_allclose(ds["chance_loss"], truth.chance)
+
+
+@pytest.mark.parametrize("family", ALL_FAMILIES)
+def test_a_record_of_a_family_holds_its_curves_and_fields(family):
+    ds, truth = worlds.family_record(family, n=6, seed=3, n_checkpoints=25)
+    step, loss, again = worlds.curves(family, n=6, seed=3, n_checkpoints=25)
+    np.testing.assert_array_equal(ds["step"], step)
+    np.testing.assert_allclose(ds["loss"], loss, rtol=1e-6)
+    np.testing.assert_array_equal(truth.drop, again.drop)
+    assert ds.attrs["optimizer"] == worlds.family_fields(family)["optimizer"]
+
+
+def test_without_a_baseline_half_of_the_noise_of_what_is_learned_is_cut_at_the_floor():
+    _, loss, truth = worlds.curves("weibull", n=3000, baseline=0.0)
+    ended = loss[truth.onset < 500, -5:]
+    assert loss.min() == 0
+    assert np.mean(ended == 0) == pytest.approx(0.5, abs=0.05)
+    _, free, _ = worlds.curves("weibull", n=3000, baseline=0.0, floor=None)
+    np.testing.assert_array_equal(loss, np.maximum(free, 0))
+
+
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_curves_come_from_their_seed(family):
     step, loss, _ = worlds.curves(family, n=5, seed=1)
     assert step.shape == (100,)
@@ -295,6 +402,8 @@ def test_checkpoints_are_as_many_as_asked_and_increase(n):
 def test_unknown_names_are_refused_with_a_list():
     with pytest.raises(InputError, match="drift_step"):
         worlds.curves("sigmoid", n=1)
+    with pytest.raises(InputError, match="drift_step"):
+        worlds.family_fields("sigmoid")
     with pytest.raises(InputError, match="linear_coupled"):
         worlds.make("flat_earth")
     with pytest.raises(InputError, match="linear_coupled"):

@@ -7,12 +7,14 @@ a line to ``MODELS``.
 from quanta.models.base import AbstractModel, AbstractRun
 from quanta.models.decoder import Decoder
 from quanta.models.kernel import Kernel
+from quanta.models.lazy import Lazy
 from quanta.models.tabular import Tabular
 
 MODELS: dict[str, type[AbstractModel]] = {
     "decoder": Decoder,
     "tabular": Tabular,
     "kernel": Kernel,
+    "lazy": Lazy,
 }
 
-__all__ = ["MODELS", "AbstractModel", "AbstractRun", "Decoder", "Kernel", "Tabular"]
+__all__ = ["MODELS", "AbstractModel", "AbstractRun", "Decoder", "Kernel", "Lazy", "Tabular"]

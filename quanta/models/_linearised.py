@@ -1,17 +1,15 @@
 """The linearised network in function space: its kernel, and the flow of its logits."""
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quanta.models._chebyshev import Chebyshev, Problem
+from quanta.models._flow import AbstractFlow
 from quanta.models._network import Network
-from quanta.models._training import curves
-from quanta.models.base import AbstractRun, Setting
+from quanta.models.base import Setting
 from quanta.tasks.stream import Stream
 
 _BLOCK = 1024  # rows of K that are formed at a time
@@ -98,59 +96,31 @@ def symmetric_product(matrix: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda v: torch.from_numpy(dsymv(1.0, columns, v.numpy()))
 
 
-class Flow(AbstractRun):
-    """Gradient flow of the linearised network, in time learning rate × step."""
+class Flow(AbstractFlow):
+    """Gradient flow of the linearised network, from its initial logits or from zero."""
 
-    def __init__(self, network: Network, stream: Stream, setting: Setting) -> None:
-        self.stream = stream
-        self.setting = setting
-        self.step = 0
-        task, device = stream.task, setting.device
-        self.batch = task.exhaustive(stream.rules, np.arange(stream.n_subtasks))
-        tokens = torch.from_numpy(self.batch.tokens).to(device)
-        self.targets = torch.from_numpy(self.batch.targets).to(device)
-        self.basis = contrasts(task.n_classes).to(device)
-        logits, kernel = tangent_kernel(network.double().to(device), tokens, self.basis)
+    def __init__(self, network: Network, stream: Stream, setting: Setting, *, centred: bool = False) -> None:
+        super().__init__(stream, setting)
+        n_classes, device = stream.task.n_classes, setting.device
+        self.basis = contrasts(n_classes).to(device)
+        logits, kernel = tangent_kernel(network.double().to(device), self.tokens, self.basis)
         self.product = symmetric_product(kernel)
-        share = stream.probability / task.n_inputs
-        weight = torch.from_numpy(share[self.batch.subtask]).to(device)[:, None] * torch.from_numpy(
-            self.batch.mask / self.batch.mask.sum(axis=1, keepdims=True)
-        ).to(device)
-        self.weight = weight[..., None]  # (n, n_readout, 1)
-        self.right = F.one_hot(self.targets, task.n_classes).double()
+        self.right = F.one_hot(self.targets, n_classes).double()
         self.shape = logits.shape
-        self.integrator = Chebyshev(Problem(self._rate, self._curvature), logits.flatten())
+        start = torch.zeros_like(logits) if centred else logits
+        self.integrator = Chebyshev(Problem(self._rate, self._curvature), start.flatten())
 
-    def advance(self, target: int) -> int:
-        """Integrate a step further towards optimiser step ``target``."""
-        if self.integrator.advance(target * self.setting.learning_rate) >= target * self.setting.learning_rate:
-            self.step = target
-        return self.step
-
-    def measure(self) -> dict[str, np.ndarray]:
-        """Exact means over all inputs."""
-        measured = curves(self._logits(self.integrator.y).cpu(), self.targets.cpu(), self.batch)
-        return {**measured, "exposures": self.stream.probability * self.stream.batch_size * self.step}
-
-    def state(self) -> dict[str, Any]:
-        """The integrator's state; K is formed again."""
-        return {"step": self.step, "integrator": self.integrator.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.step = state["step"]
-        self.integrator.restore(state["integrator"])
-
-    def _logits(self, y: Tensor) -> Tensor:
+    def logits(self, y: Tensor) -> Tensor:
+        """Logits up to a shift, from their contrasts."""
         return y.view(self.shape) @ self.basis.T
 
     def _pull(self, residual: Tensor) -> Tensor:
         """−K applied to weighted residuals of the probabilities, (n, n_readout, n_classes)."""
-        return -self.product(((self.weight * residual) @ self.basis).flatten())
+        return -self.product(((self.weight[..., None] * residual) @ self.basis).flatten())
 
     def _rate(self, y: Tensor) -> Tensor:
-        return self._pull(self._logits(y).softmax(-1) - self.right)
+        return self._pull(self.logits(y).softmax(-1) - self.right)
 
     def _curvature(self, y: Tensor, direction: Tensor) -> Tensor:
-        p, v = self._logits(y).softmax(-1), self._logits(direction)
+        p, v = self.logits(y).softmax(-1), self.logits(direction)
         return -self._pull(p * (v - (p * v).sum(-1, keepdim=True)))

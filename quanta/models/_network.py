@@ -1,5 +1,6 @@
 """The decoder and the table in PyTorch, imported when a run starts."""
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -73,11 +74,24 @@ class Table(nn.Module):
         return F.embedding(row, self.logits.flatten(1)).view(-1, *self.logits.shape[1:])
 
 
+class Centred(nn.Module):
+    """scale · (network − the network as it is now), exactly zero at first."""
+
+    def __init__(self, network: Network, scale: float) -> None:
+        super().__init__()
+        self.network = network
+        self.initial = copy.deepcopy(network).requires_grad_(False)
+        self.scale = scale
+
+    def forward(self, tokens: Tensor, row: Tensor | None = None) -> Tensor:
+        return self.scale * (self.network(tokens) - self.initial(tokens))
+
+
 def build(width: int, depth: int, heads: int, stream: Stream) -> Network:
-    """The decoder with the initial weights that belong to the stream's seed: the same for network and controls."""
+    """The decoder with the initial weights that belong to the stream: the same for network and controls."""
     task = stream.task
     network = Network((width, depth, heads), task.n_symbols + stream.n_subtasks, task.length, task.n_classes)
-    generator = torch.Generator().manual_seed(stream.seed)
+    generator = torch.Generator().manual_seed(stream.weight_seed)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name == "token.weight":

@@ -17,13 +17,14 @@ PIECE = 0.25
 
 
 class Training(AbstractRun):
-    """A module that follows the gradient of the mean loss of each batch."""
+    """A module that follows the gradient of the mean loss of each batch, at the setting's rate unless one is given."""
 
-    def __init__(self, module: nn.Module, stream: Stream, setting: Setting) -> None:
+    def __init__(self, module: nn.Module, stream: Stream, setting: Setting, rate: float | None = None) -> None:
         self.stream = stream
         self.setting = setting
         self.module = module.to(setting.device)
-        parameters, rate = self.module.parameters(), setting.learning_rate
+        parameters = [p for p in self.module.parameters() if p.requires_grad]
+        rate = setting.learning_rate if rate is None else rate
         if setting.optimizer == "sgd":
             self.optimizer: torch.optim.Optimizer = torch.optim.SGD(parameters, lr=rate, fused=True)
         else:

@@ -38,6 +38,15 @@ class Setting:
             raise InputError(f"learning_rate is {self.learning_rate}; expected a number above 0.")
 
 
+def check_flow(what: str, setting: Setting) -> None:
+    """Refuse an optimiser that is no gradient flow."""
+    if setting.optimizer != "sgd":
+        raise InputError(
+            f"{what} is a gradient flow, but optimizer is {setting.optimizer!r}; expected 'sgd'. "
+            "Its time is learning rate × step: choose both."
+        )
+
+
 class AbstractRun(abc.ABC):
     """A model in the middle of learning."""
 
@@ -67,7 +76,12 @@ class AbstractModel(abc.ABC):
     @property
     @abc.abstractmethod
     def control_kind(self) -> str:
-        """What this model controls for: "tabular", "kernel"; "" for the network itself."""
+        """What this model controls for: "tabular", "kernel", "lazy"; "" for the network itself."""
+
+    @property
+    def dynamics(self) -> str:
+        """Batch by batch ("sampled"), or a flow of the mean loss over all inputs ("expected")."""
+        return "sampled"
 
     @property
     @abc.abstractmethod

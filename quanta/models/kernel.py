@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import final
 
 from quanta._errors import InputError
-from quanta.models.base import AbstractModel, AbstractRun, Setting
+from quanta.models.base import AbstractModel, AbstractRun, Setting, check_flow
 from quanta.models.decoder import Decoder
 from quanta.tasks.stream import Stream
 
@@ -34,6 +34,8 @@ class Kernel(AbstractModel):
     """Number of its layers."""
     heads: int = 4
     """Its attention heads in a layer."""
+    centred: bool = False
+    """Start at zero logits, as the lazy dial does, instead of the network's own."""
 
     def __post_init__(self) -> None:
         self._decoder()
@@ -42,6 +44,11 @@ class Kernel(AbstractModel):
     def control_kind(self) -> str:
         """Controls for linear learning with the network's own features."""
         return "kernel"
+
+    @property
+    def dynamics(self) -> str:
+        """Without batches."""
+        return "expected"
 
     @property
     def network(self) -> str:
@@ -54,11 +61,7 @@ class Kernel(AbstractModel):
 
     def check(self, stream: Stream, setting: Setting) -> None:
         """Refuse other optimisers than SGD, and tasks with too many inputs or logits."""
-        if setting.optimizer != "sgd":
-            raise InputError(
-                f"the kernel control is a gradient flow, but optimizer is {setting.optimizer!r}; expected 'sgd'. "
-                "Its time is learning rate × step: choose both."
-            )
+        check_flow("the kernel control", setting)
         task = stream.task
         task.check_listed("the kernel control")
         n_answers = stream.n_subtasks * task.n_inputs * len(task.readout)
@@ -77,7 +80,7 @@ class Kernel(AbstractModel):
         from quanta.models._network import build
 
         network = build(self.width, self.depth, self.heads, stream)
-        return Flow(network, stream, setting)
+        return Flow(network, stream, setting, centred=self.centred)
 
     def _decoder(self) -> Decoder:
         return Decoder(width=self.width, depth=self.depth, heads=self.heads)

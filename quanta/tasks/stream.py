@@ -11,26 +11,29 @@ from quanta.frequencies import AbstractFrequencies
 from quanta.tasks.base import MAX_EXHAUSTIVE, N_EVALUATED, AbstractTask, Batch, check_whole
 
 _MAX_BYTES = 4 * 2**30
-_RULES, _EVALUATION, _BATCHES = range(3)  # what a generator is for, second part of its key
+_RULES, _EVALUATION, _BATCHES, _WEIGHTS = range(4)  # what a generator is for, second part of its key
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
     """Batches of a task whose subtasks occur at given frequencies.
 
-    The batch of step t is a function of the seed and of t alone: controls see the very batches that the
-    network saw, and a resumed run needs no generator state.
+    The batch of step t is a function of the seed, the replicate and t alone: controls see the very batches that the
+    network saw, and a resumed run needs no generator state. Subtasks and evaluation set depend on the seed alone:
+    replicates are runs that differ in nothing but chance.
     """
 
     frequencies: AbstractFrequencies
     task: AbstractTask
     batch_size: int
     seed: int
+    replicate: int = 0
     rules: np.ndarray = field(init=False, repr=False)  # (n_subtasks, n_parameters)
     probability: np.ndarray = field(init=False, repr=False)  # (n_subtasks,)
 
     def __post_init__(self) -> None:
         check_whole("batch_size", self.batch_size, 1)
+        check_whole("replicate", self.replicate, 0)
         self.task.check_count(self.n_subtasks)
         needed = self.n_subtasks * self.n_evaluated * (self.task.length + 4) * 8
         if needed > _MAX_BYTES:
@@ -55,13 +58,21 @@ class Stream:
     def data_id(self) -> str:
         """Names the data: runs that share it saw the same subtasks in the same batches."""
         law = f"{self.frequencies!r} {self.task!r} batch_size={self.batch_size} seed={self.seed}"
+        law += f" replicate={self.replicate}" if self.replicate else ""
         return hashlib.sha256(law.encode()).hexdigest()[:16]
+
+    @property
+    def weight_seed(self) -> int:
+        """Seed of the initial weights: the stream's own, or one that belongs to the replicate."""
+        return int(self._rng(_WEIGHTS, self.replicate).integers(2**63)) if self.replicate else self.seed
 
     def batch(self, step: int) -> Batch:
         """The batch that takes the run from ``step`` to ``step + 1``."""
-        rng = self._rng(_BATCHES, step)
+        rng = self._rng(_BATCHES, step, *([self.replicate] if self.replicate else []))
         edges = np.cumsum(self.probability[:-1])
         subtask = np.searchsorted(edges, rng.random(self.batch_size), side="right")
+        # The edges may end a rounding error below 1: what lies beyond is not a removed subtask's.
+        subtask = np.minimum(subtask, np.flatnonzero(self.probability)[-1])
         return self.task.batch(self.rules, subtask, rng)
 
     def evaluation(self) -> Iterator[Batch]:

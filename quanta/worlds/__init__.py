@@ -6,6 +6,7 @@ controls (:func:`controls`), and on single curves whose step is known (:func:`cu
 
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,15 +17,26 @@ from quanta.worlds.base import Build, Draft, World
 from quanta.worlds.compositions import COMPOSITIONS
 from quanta.worlds.controlled import CONTROLLED
 from quanta.worlds.convex import CONVEX
-from quanta.worlds.families import SMOOTH_FAMILIES, STEP_FAMILIES, Truth, checkpoints, curves
+from quanta.worlds.families import (
+    MULTI_STEP_FAMILIES,
+    SMOOTH_FAMILIES,
+    STEP_FAMILIES,
+    TRAP_FAMILIES,
+    Truth,
+    checkpoints,
+    curves,
+    family_fields,
+)
 from quanta.worlds.measurement import MEASUREMENT
 from quanta.worlds.noise import Noise
 from quanta.worlds.smooth import SMOOTH_WORLDS
 from quanta.worlds.training import TRAINING
 
 __all__ = [
+    "MULTI_STEP_FAMILIES",
     "SMOOTH_FAMILIES",
     "STEP_FAMILIES",
+    "TRAP_FAMILIES",
     "WORLDS",
     "Noise",
     "Truth",
@@ -32,6 +44,8 @@ __all__ = [
     "checkpoints",
     "controls",
     "curves",
+    "family_fields",
+    "family_record",
     "make",
 ]
 
@@ -132,6 +146,30 @@ def controls(
             control_of=_run_id(world, seed),
         )
     ]
+
+
+def family_record(family: str, *, n: int, seed: int = 0, **options: Any) -> tuple[xr.Dataset, Truth]:
+    """Draw the same curves as a record of equally frequent subtasks that says all that :func:`family_fields` knows.
+
+    Parameters
+    ----------
+    family, n, seed, **options
+        As :func:`curves` takes them.
+
+    Returns
+    -------
+    xr.Dataset, Truth
+
+    Raises
+    ------
+    InputError
+        If the family is unknown, or the curves are negative for want of a floor.
+    """
+    step, loss, truth = curves(family, n=n, seed=seed, **options)
+    fields = family_fields(family)
+    if np.isfinite(truth.chance).all():
+        fields["chance_loss"] = truth.chance
+    return record.new(loss, step=step, frequency=np.full(n, 1 / n), source="simulated", **fields), truth
 
 
 def _world(name: str) -> World:

@@ -10,42 +10,12 @@ from quanta.worlds.base import ORDERED_SMOOTH, SMOOTH, Build, Draft, World, draf
 CLASSES = (2, 10, 1000, 50_000)
 
 
-def coupled_residuals(t: np.ndarray, frequency: np.ndarray, features: np.ndarray, target: np.ndarray) -> np.ndarray:
-    r"""Integrate exactly the residuals of linear regression on several tasks under gradient flow from zero.
-
-    With loss Σ_k p_k (w·x_k - y_k)²/2 the residuals r_k = w·x_k - y_k obey dr/dt = -G P r, G = X Xᵀ, P = diag p.
-    In s = P^{1/2} r the generator is symmetric, P^{1/2} G P^{1/2} = Q Λ Qᵀ, hence
-    r_k = Σ_j c_kj e^{-λ_j t} with c = P^{-1/2} Q diag(Qᵀ P^{1/2} r_0): the signs of c are free, so that r_k² need
-    not be completely monotone, though Σ p_k r_k² is.
-
-    Parameters
-    ----------
-    t : np.ndarray, shape (n_steps,)
-        Times.
-    frequency, target : np.ndarray, shape (n_subtasks,)
-        p_k and y_k.
-    features : np.ndarray, shape (n_subtasks, n_dims)
-        Rows x_k.
-
-    Returns
-    -------
-    np.ndarray, shape (n_subtasks, n_steps)
-    """
-    root = np.sqrt(frequency)
-    rates, modes = np.linalg.eigh(root[:, None] * (features @ features.T) * root)
-    coefficients = modes * (modes.T @ (-root * target)) / root[:, None]
-    return coefficients @ np.exp(-np.maximum(rates, 0)[:, None] * t)
-
-
 def linear_coupled(rng: np.random.Generator, n_subtasks: int, n_checkpoints: int) -> Draft:
     """Draw tasks of linear regression on random unit features in twice as many dims, under exact gradient flow."""
     step, t = window(n_checkpoints)
     frequency = zipf(n_subtasks)
-    features = rng.standard_normal((n_subtasks, 2 * n_subtasks))
-    features /= np.linalg.norm(features, axis=1, keepdims=True)
-    speed = math.log(2) / (2 * frequency[0] * 10)  # alone, the most frequent task has a half-life of 10 steps
-    residual = coupled_residuals(speed * t, frequency, features, rng.choice([-1.0, 1.0], n_subtasks))
-    drawn = draft(step, frequency, residual**2, chance=1.0, units="squared error")
+    losses = shapes.coupled_losses(t, frequency, *shapes.random_regression(rng, n_subtasks))
+    drawn = draft(step, frequency, losses, chance=1.0, units="squared error")
     del drawn.fields["n_classes"]
     return drawn
 

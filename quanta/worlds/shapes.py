@@ -169,3 +169,43 @@ def softmax_adam(t: Array, rate: Array | float, n_classes: float) -> Array:
 def half_life(shape: Callable[..., Array], n_classes: float) -> float:
     """Time at which a softmax curve of unit rate is at half of its start."""
     return float(optimize.brentq(lambda t: shape(t, 1.0, n_classes) - 0.5, 0.0, 40.0 + 2 * n_classes))
+
+
+def coupled_residuals(t: Array, frequency: Array, features: Array, target: Array) -> Array:
+    r"""Integrate exactly the residuals of linear regression on several tasks under gradient flow from zero.
+
+    With loss Σ_k p_k (w·x_k - y_k)²/2 the residuals r_k = w·x_k - y_k obey dr/dt = -G P r, G = X Xᵀ, P = diag p.
+    In s = P^{1/2} r the generator is symmetric, P^{1/2} G P^{1/2} = Q Λ Qᵀ, hence
+    r_k = Σ_j c_kj e^{-λ_j t} with c = P^{-1/2} Q diag(Qᵀ P^{1/2} r_0): the signs of c are free, so that r_k² need
+    not be completely monotone, though Σ p_k r_k² is.
+
+    Parameters
+    ----------
+    t : Array, shape (n_steps,)
+        Times.
+    frequency, target : Array, shape (n_subtasks,)
+        p_k and y_k.
+    features : Array, shape (n_subtasks, n_dims)
+        Rows x_k.
+
+    Returns
+    -------
+    Array, shape (n_subtasks, n_steps)
+    """
+    root = np.sqrt(frequency)
+    rates, modes = np.linalg.eigh(root[:, None] * (features @ features.T) * root)
+    coefficients = modes * (modes.T @ (-root * target)) / root[:, None]
+    return coefficients @ np.exp(-np.maximum(rates, 0)[:, None] * t)
+
+
+def random_regression(rng: np.random.Generator, n_subtasks: int) -> tuple[Array, Array]:
+    """Random unit features in twice as many dims, (n_subtasks, n_dims), and targets ±1, (n_subtasks,)."""
+    features = rng.standard_normal((n_subtasks, 2 * n_subtasks))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    return features, rng.choice([-1.0, 1.0], n_subtasks)
+
+
+def coupled_losses(t: Array, frequency: Array, features: Array, target: Array) -> Array:
+    """Squared residuals, (n_subtasks, n_steps), at a speed at which the most frequent task alone would be half learned at t = 10."""
+    speed = math.log(2) / (2 * frequency[0] * 10)
+    return coupled_residuals(speed * t, frequency, features, target) ** 2

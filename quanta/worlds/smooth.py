@@ -17,7 +17,7 @@ from quanta.worlds.base import (
     window,
     zipf,
 )
-from quanta.worlds.families import random_mixture
+from quanta.worlds.ideal import random_mixture
 
 Relaxation = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 """(t, half-life of shape (n_subtasks, 1), rng) → remaining fraction, shape (n_subtasks, n_steps)."""

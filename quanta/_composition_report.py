@@ -1,0 +1,62 @@
+"""What the composition command says: the gates of one subtask, and the verdict with its reasons."""
+
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from quanta._controls import COUPLED
+
+
+def gates(v: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
+    """(name, value, what was needed, passed) of every gate, in the order in which they are asked."""
+    low, base = v["sharpness_low"], v["base_sharpness"]
+    return [
+        (
+            "changed",
+            f"{v['start']:.3g} → {v['end']:.3g}",
+            "falls by 10 % of chance, below 75 % of it",
+            bool(v["changed"]),
+        ),
+        ("finished", f"ends at {v['end']:.3g}", "below 25 % of chance, and settled", bool(v["complete"])),
+        (
+            "better than the null",
+            f"T = {v['statistic']:.1f}",
+            f"above {v['statistic_needed']:.1f}",
+            bool(v["gate_statistic"]),
+        ),
+        ("step high enough", f"{v['share']:.0%} of the drop", "at least 30 %", bool(v["gate_height"])),
+        (
+            "sharp enough",
+            f"S = {v['sharpness']:.2f}, at least {low:.2f}",
+            f"bound above S0 = {base:.2f}",
+            bool(v["gate_sharpness"]),
+        ),
+        ("no bump", f"T of a bump {v['bump_statistic']:.1f}", "not above the step's", bool(v["gate_bump"])),
+        (
+            "enough exposures",
+            "few" if v["few_exposures"] else "many",
+            "8 or more before the onset",
+            not v["few_exposures"],
+        ),
+        ("rate not decaying", "decaying" if v["in_decay"] else "steady", "began before any decay", not v["in_decay"]),
+    ]
+
+
+def report(result: xr.Dataset, ds: xr.Dataset, figures: list[Path], more: list[str]) -> str:
+    """The verdict, why, what else was seen, and where the figures are."""
+    lines = [f"verdict: {result.attrs['verdict']}", result.attrs["sentence"]]
+    lines += [f"  · {reason}" for reason in result.attrs["reasons"]]
+    q2, null = float(result["held_out_q2"]) if "held_out_q2" in result else float("nan"), None
+    if q2 == q2:
+        null = float(result["held_out_q2_null"])
+        lines.append(
+            f"  · held out: Q² = {q2:.3f} of half the subtasks from the other half (times permuted: {null:.3f})"
+        )
+    lines += [*more, f"  row of the verdict table: {result.attrs['row']}"]
+    if not any(word.split(":")[0] in COUPLED for word in result.attrs["controls"]):
+        command = ds.attrs.get("kernel_command") or "python -m quanta.train --model kernel, with the run's own settings"
+        if ds.attrs["source"] == "trained":
+            lines.append(f"  make the coupled control: {command}")
+    lines += [f"figure: {path}" for path in figures]
+    return "\n".join(lines)

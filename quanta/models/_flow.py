@@ -1,0 +1,59 @@
+"""Exact flows: a model that follows the mean loss over all inputs, with no batches, as far as an integrator takes it."""
+
+import abc
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quanta.models._chebyshev import Chebyshev
+from quanta.models._training import curves
+from quanta.models.base import AbstractRun, Diverged, Setting
+from quanta.tasks.stream import Stream
+
+
+class AbstractFlow(AbstractRun):
+    """A flow on all inputs of all subtasks, weighted as they are sampled, in time learning rate × step."""
+
+    integrator: Chebyshev
+
+    def __init__(self, stream: Stream, setting: Setting) -> None:
+        self.stream = stream
+        self.setting = setting
+        self.step = 0
+        task, device = stream.task, setting.device
+        self.batch = task.exhaustive(stream.rules, np.arange(stream.n_subtasks))
+        self.tokens = torch.from_numpy(self.batch.tokens).to(device)
+        self.targets = torch.from_numpy(self.batch.targets).to(device)
+        answers = self.batch.mask / self.batch.mask.sum(axis=1, keepdims=True)
+        share = (stream.probability / task.n_inputs)[self.batch.subtask]
+        self.weight = torch.from_numpy(share[:, None] * answers).to(device)  # (n, n_readout), its sum is 1
+
+    @abc.abstractmethod
+    def logits(self, y: Tensor) -> Tensor:
+        """Logits of all inputs at the integrator's state, (n, n_readout, n_classes)."""
+
+    def advance(self, target: int) -> int:
+        """Integrate a step further towards optimiser step ``target``."""
+        if self.integrator.advance(target * self.setting.learning_rate) >= target * self.setting.learning_rate:
+            self.step = target
+        return self.step
+
+    def measure(self) -> dict[str, np.ndarray]:
+        """Exact means over all inputs."""
+        with torch.no_grad():
+            logits = self.logits(self.integrator.y).cpu()
+        measured = curves(logits, self.targets.cpu(), self.batch)
+        if not np.all(np.isfinite(measured["loss"])):
+            raise Diverged(self.step, self.setting.learning_rate)
+        return {**measured, "exposures": self.stream.probability * self.stream.batch_size * self.step}
+
+    def state(self) -> dict[str, Any]:
+        """The integrator's state; what belongs to the initial weights is formed again."""
+        return {"step": self.step, "integrator": self.integrator.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.step = state["step"]
+        self.integrator.restore(state["integrator"])
