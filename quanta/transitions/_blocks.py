@@ -219,7 +219,16 @@ def _labelled(parts: "xr.Dataset", run: Run, units: str) -> "xr.Dataset":
             column = column.copy()  # not a view that keeps the whole table alive
         out[name] = column.drop_attrs()
     ds = parts.drop_vars("table").assign(out).drop_attrs()
-    for name in ("height", "drop", "sigma", "start", "end", *(c for c in _gaps.CURVES if c in ds)):
+    for name in (
+        "height",
+        "height_low",
+        "height_high",
+        "drop",
+        "sigma",
+        "start",
+        "end",
+        *(c for c in _gaps.CURVES if c in ds),
+    ):
         ds[name].attrs["units"] = units
     for name in ("width", "width_low", "width_high"):
         ds[name].attrs["units"] = "nat of log time"

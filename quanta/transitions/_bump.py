@@ -9,17 +9,16 @@ from quanta.transitions._linear import copy
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def best_bump(y, d, x_null, r_null, k):
-    """Null plus one bump in ln t, the curve being posed in ``k``: (weighted square, rise of that fit in loss units)."""
+    """Null plus one bump in ln t, the curve being posed in ``k``: weighted square."""
     n, m = d.null.shape[0], y.size
     x, r = x_null.copy(), r_null.copy()
     best_rss, best = best_atom(y, d, d.bumps, np.int64(0), x, r, np.int64(5), k)
     if best < 0:
-        return best_rss, 0.0
-    rise = _rise(y, r)
+        return best_rss
     # The step was refined off its grid; so is the bump, or it would lose for that alone.
     centre, sd = d.bumps.place[best], np.exp(d.bumps.shape[best])
     trial = np.empty(x.size)
-    for scale in (0.8, 0.6, 0.4):
+    for scale in (0.8, 0.6, 0.4, 0.3, 0.2):
         from_centre, from_sd = centre, sd
         for i in range(4):
             try_centre = from_centre + (0.4 * scale * from_sd * (1 - 2 * i) if i < 2 else 0.0)
@@ -31,16 +30,6 @@ def best_bump(y, d, x_null, r_null, k):
             copy(x, trial)
             rss = solve(y, d, np.int64(1), trial, r, k)
             if rss < best_rss:
-                best_rss, rise, centre, sd = rss, _rise(y, r), try_centre, try_sd
+                best_rss, centre, sd = rss, try_centre, try_sd
                 copy(trial, x)
-    return best_rss, rise
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _rise(y, r):
-    """Largest rise of the fitted curve y − r above its lowest point so far."""
-    lowest, rise = np.inf, 0.0
-    for i in range(y.size):
-        lowest = min(lowest, y[i] - r[i])
-        rise = max(rise, y[i] - r[i] - lowest)
-    return rise
+    return best_rss

@@ -207,10 +207,23 @@ def _errors(d, q, place, x, noise, k):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def describe(y, d, theta, q, main, x_fit, floor_rss, k, out):
+def _of_shape(weibull, nu):
+    """(ln τ, ln b, ν) of the step of shape ν with the onset and width of a Weibull step."""
+    exponent = np.exp(weibull[1])
+    place = np.empty(3)
+    place[2] = nu
+    place[1] = min(np.log(_span(nu) * exponent / 3.0843), _HIGH_EXPONENT)
+    onset = weibull[0] + np.log(np.log(2.0)) / exponent
+    place[0] = onset - np.log((2.0**nu - 1.0) / nu) / np.exp(place[1])
+    return place
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def describe(y, d, theta, q, main, x_fit, floor_rss, enough, k, out):
     """Describe the main step of a fit, the curve being posed in ``k``: fills ``out`` (6,), returns the weighted square.
 
-    ``out``: ln t50, ln width, height, and their standard errors. The weighted square is that beside every exponential.
+    ``out``: ln t50, ln width, height, and their standard errors. The weighted square is that beside every exponential; if
+    it exceeds ``enough``, another shape is tried as a start.
     """
     m, n = y.size, d.null.shape[0]
     x, r = x_fit.copy(), np.empty(m)
@@ -222,14 +235,19 @@ def describe(y, d, theta, q, main, x_fit, floor_rss, k, out):
         if j != main:
             x[n + i] = heights[j]
             i += 1
-    place = np.empty(3)
-    nu = 0.3
-    exponent = np.exp(theta[main, 1])
-    onset, width = theta[main, 0] + np.log(np.log(2.0)) / exponent, 3.0843 / exponent
-    place[2] = nu
-    place[1] = min(np.log(_span(nu) / width), _HIGH_EXPONENT)
-    place[0] = onset - np.log((2.0**nu - 1.0) / nu) / np.exp(place[1])
+    place = _of_shape(theta[main], 0.3)
+    x_start = x.copy()
     rss = _fit(y, d, theta, q, main, place, x, r, np.int64(15), k)
+    if rss > enough:
+        other = _of_shape(theta[main], 2.0)
+        rss_other = _fit(y, d, theta, q, main, other, x_start, r, np.int64(15), k)
+        if rss_other < rss:
+            rss = rss_other
+            copy(other, place)
+            copy(x_start, x)
+        else:
+            _row_and_tangents(d, place, k)
+            _others(d, theta, q, main, k)
     count = support(x, n + q, k.which)
     a = _errors(d, q, place, x, (rss + floor_rss) / max(m - count - 3, 1), k)
     full = np.array([log_onset(place), log_width(place), x[n]])

@@ -141,8 +141,6 @@ def _in_steps(found: dict[str, np.ndarray], clock: np.ndarray, step: np.ndarray)
 
 
 def onset_error(found: dict[str, np.ndarray]) -> np.ndarray:
-    """Standard error of the log onset, by Gauss–Newton and by what is not known of the step's shape."""
+    """Standard error of the log onset."""
     # Under strong correlation the linearised error of the onset is too small by about this much.
-    error = np.minimum(found["log_onset_error"] * np.where(found["phi"] > 0.6, 1.15, 1.0), 10.0)
-    # The true step need not be Weibull: read as one, steps of other shapes lie up to .03 widths off.
-    return np.hypot(error, 0.03 * np.nan_to_num(found["width"]))
+    return np.minimum(found["log_onset_error"] * np.where(found["phi"] > 0.6, 1.15, 1.0), 10.0)

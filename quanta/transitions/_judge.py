@@ -11,7 +11,6 @@ from quanta.transitions.null import equivalent_hits
 METRICS = ("loss", "probability", "accuracy")  # the first that a record has is the one judged
 _GATES = ("gate_statistic", "gate_height", "gate_sharpness", "gate_bump")
 _FOUND = (
-    "height",
     "drop",
     "sharpness",
     "sharpness_low",
@@ -36,7 +35,7 @@ FLAGS = (
     "in_decay",
     "spike",
 )
-_LIMITS = ("onset", "onset_low", "onset_high", "width", "width_low", "width_high")
+_LIMITS = tuple(f"{name}{end}" for name in ("onset", "width", "height") for end in ("", "_low", "_high"))
 NUMBERS = (*_FOUND, *_LIMITS, "share", "hits", "base_sharpness", "start", "end", "n_missing")
 
 
@@ -164,11 +163,11 @@ def falling(given: dict[str, np.ndarray], metric: str) -> np.ndarray:
 def _limits(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Onset, width and height with 95 % Gauss–Newton intervals, nan where there is no step; share and hits."""
     has = _status.has_step(found)
-    out = {name: np.where(has, found[name], np.nan) for name in ("onset", "onset_low", "onset_high", "height")}
-    # The true step need not be Weibull: read as one, steps of other shapes are up to a fifth too narrow.
-    error = np.hypot(np.minimum(found["log_width_error"], 10.0), 0.15)
+    out = {name: np.where(has, found[name], np.nan) for name in ("onset", "onset_low", "onset_high")}
+    error = np.minimum(found["log_width_error"], 10.0)
     for suffix, z in (("", 0.0), ("_low", -1.96), ("_high", 1.96)):
         out[f"width{suffix}"] = np.where(has, found["width"] * np.exp(z * error), np.nan)
+        out[f"height{suffix}"] = np.where(has, np.maximum(found["height"] + z * found["height_error"], 0.0), np.nan)
     # One checkpoint inside a wall reads as a width of up to 2.5 spacings, however steep the wall is.
     out["width_upper_limit"] = has & (found["width"] < 3 * found["spacing"])
     out["share"] = np.where(found["drop"] > 0, found["height"] / np.maximum(found["drop"], 1e-300), np.nan)

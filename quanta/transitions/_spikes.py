@@ -28,3 +28,12 @@ def despike(y, limit, out):
             out[i] = y[i] - away[i]
             found = True
     return found
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def despike_all(Y, limit):
+    """Curves (n, m) without their lone spikes, and which had one (n,)."""
+    out, spike = np.empty(Y.shape), np.empty(Y.shape[0], np.bool_)
+    for i in range(Y.shape[0]):
+        spike[i] = despike(Y[i], limit, out[i])
+    return out, spike

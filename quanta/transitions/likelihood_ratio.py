@@ -11,7 +11,6 @@ from quanta._errors import InputError
 from quanta.transitions.base import AbstractDetector
 
 _WEIBULL_WIDTH = float(np.log(np.log(10) / np.log(10 / 9)))  # 10–90 % log-width of an exponential, 3.084 nats
-_ONE_SIDED_95 = 1.645
 _BLOCK = 1000  # curves that a thread takes at a time
 
 
@@ -83,7 +82,7 @@ class LikelihoodRatio(AbstractDetector):
         def judge(part: slice) -> None:
             some = np.ascontiguousarray(curves[part], dtype=np.float64)
             _batch.judge(
-                some, d, phi[part], statistic[part], hint[part], pool, rules, base[part], _ONE_SIDED_95, table[part],
+                some, d, phi[part], statistic[part], hint[part], pool, rules, base[part], table[part],
                 fitted[part], steps[part],
             )  # fmt: skip
 
@@ -97,7 +96,6 @@ class LikelihoodRatio(AbstractDetector):
         found["onset"], found["half_time"] = np.exp(found["log_onset"]), np.exp(found["log_half_time"])
         found["width"] = np.exp(found["log_width"])
         found["step_sharpness"] = _WEIBULL_WIDTH / found["width"]
-        found["sharpness_low"] = found["sharpness"] * np.exp(-_ONE_SIDED_95 * found["log_sharpness_error"])
         found |= {"fitted": fitted, "step_part": steps, "spike": spike}
         found["expected_statistic"] = _expected_statistic(d, found)
         return found
