@@ -64,7 +64,7 @@ def test(
     import numpy as np
     import xarray as xr
 
-    from quanta import _claims, _clocks, _controls, _verdict
+    from quanta import _claims, _clocks, _composition_report, _controls, _verdict
     from quanta import transitions as detection
     from quanta.transitions import _gaps
 
@@ -91,14 +91,14 @@ def test(
     alone = not ("loss" in record or "probability" in record)
     verdict = _verdict.decide(claims, judged, accuracy_alone=alone)
     result = xr.Dataset({name: float(value) for name, value in claims.items()})
-    sentence = _sentence(verdict, judged, record)
+    sentence = _composition_report.sentence(verdict.word, judged)
     result.attrs = {
         "verdict": verdict.word,
         "row": verdict.row,
         "reasons": [
             *verdict.reasons,
             *(c["reason"] for c in judged if c["state"] != "fires"),
-            *_reservations(record, transitions, verdict.reasons),
+            *_composition_report.reservations(record, transitions, verdict.reasons),
             *_clocks.caution(record, clock),
             *autonomy,
         ],
@@ -108,28 +108,6 @@ def test(
         "clock": transitions.attrs["clock"],
     }
     return result
-
-
-def _reservations(record: "xr.Dataset", transitions: "xr.Dataset", said: list[str]) -> list[str]:
-    """What the reader must know of the data: a threshold from few subtasks, gaps, frequencies that are not known."""
-    out = []
-    if "control_error_rate" in transitions.attrs:
-        n, rate = transitions.attrs["control_subtasks"], transitions.attrs["control_error_rate"]
-        out.append(
-            f"S0 rests on {n} finished subtasks of controls, at the noise of the run: at most {rate:.1%} of subtasks like "
-            f"theirs pass for sharp{'' if n >= 20 else ' (20 or more would bound it at 5 %)'}"
-        )
-    missing = transitions["n_missing"].values
-    if missing.any():
-        untested = int((missing > record.sizes["step"] - 17).sum())
-        out.append(
-            f"{int((missing > 0).sum())} of {missing.size} curves have gaps ({int(missing.sum())} missing values)"
-            + (f"; {untested} have fewer than 17 checkpoints left and are unresolved" if untested else "")
-        )
-    unknown = "frequency" not in record or bool(record["frequency"].isnull().all())
-    if unknown and not any("timing" in reason for reason in said):
-        out.append("timing is not testable: the record has no frequencies")
-    return out
 
 
 def _autonomy_of(
@@ -148,24 +126,6 @@ def _autonomy_of(
 
     found = _intervention.judge(record, intervention, reseeds, gamma=claims["timing_exponent"], seed=seed).claims
     return claims | found, _intervention.reasons(found)
-
-
-def _sentence(verdict: Any, controls: list[dict[str, Any]], record: "xr.Dataset") -> str:
-    from quanta._controls import COUPLED
-    from quanta._verdict import SENTENCES
-
-    parts = [SENTENCES[verdict.word]]
-    if verdict.word in ("ordered-composition", "unordered-composition", "synchronous", "mixed"):
-        coupled = {c["state"] for c in controls if c["kind"] in COUPLED}
-        if "ok" in coupled:
-            parts.append("sharper than the linearised network of the same run")
-        elif "unfinished" in coupled:
-            parts.append(
-                "linear learning does not account for the drop, but finished too little to calibrate how sharp it can be"
-            )
-        else:
-            parts.append("no coupled control: faster than first-order learning with unshared features")
-    return "; ".join(parts) + ", at this partition into subtasks."
 
 
 def across_clocks(
