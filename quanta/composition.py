@@ -8,13 +8,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from quanta import _cli
 from quanta._errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from quanta.transitions import AbstractDetector
 
 __all__ = ["across_clocks", "explain", "main", "spectrum", "test"]
 
@@ -27,6 +29,7 @@ def test(
     intervention: "xr.Dataset | None" = None,
     reseeds: "Sequence[xr.Dataset]" = (),
     clock: str | None = None,
+    detector: "AbstractDetector | None" = None,
     seed: int = 0,
 ) -> "xr.Dataset":
     """Test whether a run's loss is a composition of phase changes.
@@ -46,6 +49,8 @@ def test(
         This run again, each by another chance: how well an intervention can be foretold.
     clock : str, optional
         What sharpness is measured in, as for :func:`quanta.transitions.detect`; it must be that of ``transitions``.
+    detector : AbstractDetector, optional
+        What the run and its controls are read with, by default the likelihood ratio; it must be that of ``transitions``.
     seed : int
         Of the permutations.
 
@@ -68,10 +73,10 @@ def test(
     from quanta import transitions as detection
     from quanta.transitions import _gaps
 
-    judged = [_controls.judge(control, record, i, clock) for i, control in enumerate(controls)]
+    judged = [_controls.judge(control, record, i, clock, detector) for i, control in enumerate(controls)]
     usable = [control for control, found in zip(controls, judged, strict=True) if found["state"] == "ok"]
     if transitions is None or usable:
-        transitions = detection.detect(record, control=usable or None, clock=clock)
+        transitions = detection.detect(record, detector, control=usable or None, clock=clock)
     rng = np.random.default_rng(seed)
     e = _claims.evidence(record, transitions)
     claims: dict[str, float] = {"n_subtasks": float(record.sizes["subtask"])}
@@ -271,6 +276,9 @@ def _options() -> type:
         clock: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
         """What time is measured in: step, learning_rate_sum, tokens, compute, examples or exposures. If repeated, the
         verdict must be the same on all of them."""
+        detector: Literal["likelihood_ratio", "logistic"] = "likelihood_ratio"
+        """What finds transitions: the likelihood ratio against first-order learning, or for a second opinion one logistic
+        a curve."""
         group: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
         """Test this coarser partition too, beside shuffled labels (may be repeated): a label of the record's subtasks, or a
         CSV file with rows subtask,label."""
@@ -284,6 +292,10 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Test a run, as the flags say; print the verdict, save the analyses with the record, draw the figures."""
     parsed = _cli.parse("composition", _options(), {}, argv)
     options = parsed.options
+    if options.detector != "likelihood_ratio" and (options.group or len(options.clock) > 1):
+        raise InputError(
+            f"--detector is {options.detector}, with --group or several --clock; expected one partition and one clock."
+        )
     from quanta import _composition_report, _views, plot, record, transitions
     from quanta._output import output
 
@@ -294,11 +306,12 @@ def run(argv: Sequence[str] | None = None) -> int:
     store = record.locate(options.record)
     name = store.parent.name if store.stem == "record" else store.stem
     clock = options.clock[0] if options.clock else None
-    found = transitions.detect(ds, clock=clock)
-    how = {"intervention": changed, "reseeds": again, "clock": clock, "seed": options.seed}
+    detector = transitions.DETECTORS[options.detector]()
+    found = transitions.detect(ds, detector, clock=clock)
+    how = {"intervention": changed, "reseeds": again, "clock": clock, "detector": detector, "seed": options.seed}
     result = test(ds, found, controls=controls, **how)
     if controls:
-        found = _with_controls(ds, found, result, controls, clock)
+        found = _with_controls(ds, found, result, controls, clock, detector)
     views = list(_views.views(ds, found, options.group, controls, options.seed))
     if len(options.clock) > 1:
         result, compared = _views.across_clocks(result, ds, options.clock, controls, options.seed)
@@ -347,7 +360,12 @@ def _draw_intervention(
 
 
 def _with_controls(
-    ds: "xr.Dataset", found: "xr.Dataset", result: "xr.Dataset", controls: list[Any], clock: str | None
+    ds: "xr.Dataset",
+    found: "xr.Dataset",
+    result: "xr.Dataset",
+    controls: list[Any],
+    clock: str | None,
+    detector: "AbstractDetector",
 ) -> "xr.Dataset":
     """The transitions as judged with the controls' S0, where that is higher."""
     from quanta import transitions
@@ -355,7 +373,7 @@ def _with_controls(
     if float(result["base_sharpness"]) <= float(found["base_sharpness"].median()) + 1e-12:
         return found
     usable = [c for c, word in zip(controls, result.attrs["controls"], strict=True) if word.endswith(": ok")]
-    return transitions.detect(ds, control=usable, clock=clock)
+    return transitions.detect(ds, detector, control=usable, clock=clock)
 
 
 def _typical(found: "xr.Dataset") -> int:
