@@ -234,6 +234,8 @@ def main() -> None:
             print(
                 f"\n{kind.replace('_', ' ').capitalize()}: {size}, from seed {options.first_seed}\n\n{text}", flush=True
             )
+        pool.close()
+        pool.join()
 
 
 if __name__ == "__main__":

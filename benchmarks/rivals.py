@@ -74,10 +74,13 @@ def naive_sigmoid(curves: np.ndarray, step: np.ndarray, base_sharpness: np.ndarr
     x = logistic.log_time(step)
     m, white = x.size, np.zeros(len(curves))
     sigmoid = logistic.refine(curves, x, logistic.first_guess(curves, x), white).rss
-    power = np.full(len(curves), np.inf)
-    for tau in np.exp(np.arange(x[1] - 1, x[-1] + 2, 0.5)):
-        for exponent in (0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 20.0):
-            power = np.minimum(power, _line_rss(curves, (1 + step / tau) ** -exponent))
+    taus, exponents = np.exp(np.arange(x[1] - 1, x[-1] + 2, 0.2)), np.geomspace(0.05, 20, 30)
+    shapes = np.stack([(1 + step / tau) ** -exponent for tau in taus for exponent in exponents])
+    shapes = shapes[np.ptp(shapes, axis=1) > 1e-6]
+    shapes -= shapes.mean(axis=1, keepdims=True)
+    shapes /= np.linalg.norm(shapes, axis=1, keepdims=True)
+    centred = curves - curves.mean(axis=1, keepdims=True)
+    power = m * curves.var(axis=1) - np.max(np.maximum(centred @ shapes.T, 0), axis=1) ** 2
     line, constant = _line_rss(curves, x.clip(x[1] - 1)), m * curves.var(axis=1)
     score = [
         m * np.log(np.maximum(rss, 1e-300) / m) + k * np.log(m)

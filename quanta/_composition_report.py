@@ -1,4 +1,4 @@
-"""What the composition command says: the gates of one subtask, and the verdict with its reasons."""
+"""What is said of a run: the sentence, what it leaves open, the gates of one subtask, the printed report."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,45 @@ from typing import Any
 import xarray as xr
 
 from quanta._controls import COUPLED
+from quanta._verdict import SENTENCES
+
+
+def sentence(verdict: str, controls: list[dict[str, Any]]) -> str:
+    """The verdict in one plain sentence, with what its controls allow."""
+    parts = [SENTENCES[verdict]]
+    if verdict in ("ordered-composition", "unordered-composition", "synchronous", "mixed"):
+        coupled = {c["state"] for c in controls if c["kind"] in COUPLED}
+        if "ok" in coupled:
+            parts.append("sharper than the linearised network of the same run")
+        elif "unfinished" in coupled:
+            parts.append(
+                "linear learning does not account for the drop, but finished too little to calibrate how sharp it can be"
+            )
+        else:
+            parts.append("no coupled control: faster than first-order learning with unshared features")
+    return "; ".join(parts) + ", at this partition into subtasks."
+
+
+def reservations(record: xr.Dataset, transitions: xr.Dataset, said: list[str]) -> list[str]:
+    """What the reader must know of the data: a threshold from few subtasks, gaps, frequencies that are not known."""
+    out = []
+    if "control_error_rate" in transitions.attrs:
+        n, rate = transitions.attrs["control_subtasks"], transitions.attrs["control_error_rate"]
+        out.append(
+            f"S0 rests on {n} finished subtasks of controls, at the noise of the run: at most {rate:.1%} of subtasks like "
+            f"theirs pass for sharp{'' if n >= 20 else ' (20 or more would bound it at 5 %)'}"
+        )
+    missing = transitions["n_missing"].values
+    if missing.any():
+        untested = int((missing > record.sizes["step"] - 17).sum())
+        out.append(
+            f"{int((missing > 0).sum())} of {missing.size} curves have gaps ({int(missing.sum())} missing values)"
+            + (f"; {untested} have fewer than 17 checkpoints left and are unresolved" if untested else "")
+        )
+    unknown = "frequency" not in record or bool(record["frequency"].isnull().all())
+    if unknown and not any("timing" in reason for reason in said):
+        out.append("timing is not testable: the record has no frequencies")
+    return out
 
 
 def gates(v: dict[str, Any]) -> list[tuple[str, str, str, bool]]:

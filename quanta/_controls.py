@@ -19,7 +19,13 @@ _OFF_COURSE = 0.1  # of the largest rate
 _FIRES = 0.05  # share of a control's tested subtasks that may be sharp
 
 
-def judge(control: xr.Dataset, record: xr.Dataset, number: int, clock: str | None = None) -> dict[str, Any]:
+def judge(
+    control: xr.Dataset,
+    record: xr.Dataset,
+    number: int,
+    clock: str | None = None,
+    detector: transitions.AbstractDetector | None = None,
+) -> dict[str, Any]:
     """Whether a control can calibrate the test: {kind, state, reason}.
 
     States: ok; fires (more than 5 % sharp after its own S0); unfinished (evidence of its own, but no calibration);
@@ -37,7 +43,7 @@ def judge(control: xr.Dataset, record: xr.Dataset, number: int, clock: str | Non
     if control.attrs.get("control_status") == "unstable" or np.any(smoothed.max(axis=1) > 1.1 * lowest_start):
         why = f"the {kind} control is unstable (its loss rises above its start) and is refused: it calibrates nothing"
         return {"kind": kind, "state": "unstable", "reason": why}
-    found = transitions.detect(control, clock=clock)
+    found = transitions.detect(control, detector, clock=clock)
     status, changed, complete = (found[name].values for name in ("status", "changed", "complete"))
     tested = complete & np.isin(status, ("sharp", "smooth"))
     n, k = int(tested.sum()), int((tested & (status == "sharp")).sum())

@@ -35,7 +35,7 @@ def plan(result: xr.Dataset) -> Figure:
         left.axvline(edge, color=plot._INK, lw=1, ls=":")
     seen = share.max(axis=1) > 0
     handles = [patch for patch, kept in zip(left.collections, seen, strict=False) if kept]
-    left.legend(handles=handles, fontsize=9, loc="lower center", framealpha=0.92, edgecolor="none")
+    figure.legend(handles=handles, fontsize=9, loc="outside lower center", ncols=len(handles), frameon=False)
     plot._label(left, "onset (step); dotted: first and last checkpoint", "",
                 "outcome for a sharp subtask; ticks: this run's")  # fmt: skip
     _power_by_rank(right, result)

@@ -8,13 +8,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from quanta import _cli
 from quanta._errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from quanta.transitions import AbstractDetector
 
 __all__ = ["across_clocks", "explain", "main", "spectrum", "test"]
 
@@ -27,6 +29,7 @@ def test(
     intervention: "xr.Dataset | None" = None,
     reseeds: "Sequence[xr.Dataset]" = (),
     clock: str | None = None,
+    detector: "AbstractDetector | None" = None,
     seed: int = 0,
 ) -> "xr.Dataset":
     """Test whether a run's loss is a composition of phase changes.
@@ -46,6 +49,8 @@ def test(
         This run again, each by another chance: how well an intervention can be foretold.
     clock : str, optional
         What sharpness is measured in, as for :func:`quanta.transitions.detect`; it must be that of ``transitions``.
+    detector : AbstractDetector, optional
+        What the run and its controls are read with, by default the likelihood ratio; it must be that of ``transitions``.
     seed : int
         Of the permutations.
 
@@ -64,14 +69,14 @@ def test(
     import numpy as np
     import xarray as xr
 
-    from quanta import _claims, _clocks, _controls, _verdict
+    from quanta import _claims, _clocks, _composition_report, _controls, _verdict
     from quanta import transitions as detection
     from quanta.transitions import _gaps
 
-    judged = [_controls.judge(control, record, i, clock) for i, control in enumerate(controls)]
+    judged = [_controls.judge(control, record, i, clock, detector) for i, control in enumerate(controls)]
     usable = [control for control, found in zip(controls, judged, strict=True) if found["state"] == "ok"]
     if transitions is None or usable:
-        transitions = detection.detect(record, control=usable or None, clock=clock)
+        transitions = detection.detect(record, detector, control=usable or None, clock=clock)
     rng = np.random.default_rng(seed)
     e = _claims.evidence(record, transitions)
     claims: dict[str, float] = {"n_subtasks": float(record.sizes["subtask"])}
@@ -91,14 +96,14 @@ def test(
     alone = not ("loss" in record or "probability" in record)
     verdict = _verdict.decide(claims, judged, accuracy_alone=alone)
     result = xr.Dataset({name: float(value) for name, value in claims.items()})
-    sentence = _sentence(verdict, judged, record)
+    sentence = _composition_report.sentence(verdict.word, judged)
     result.attrs = {
         "verdict": verdict.word,
         "row": verdict.row,
         "reasons": [
             *verdict.reasons,
             *(c["reason"] for c in judged if c["state"] != "fires"),
-            *_reservations(record, transitions, verdict.reasons),
+            *_composition_report.reservations(record, transitions, verdict.reasons),
             *_clocks.caution(record, clock),
             *autonomy,
         ],
@@ -108,28 +113,6 @@ def test(
         "clock": transitions.attrs["clock"],
     }
     return result
-
-
-def _reservations(record: "xr.Dataset", transitions: "xr.Dataset", said: list[str]) -> list[str]:
-    """What the reader must know of the data: a threshold from few subtasks, gaps, frequencies that are not known."""
-    out = []
-    if "control_error_rate" in transitions.attrs:
-        n, rate = transitions.attrs["control_subtasks"], transitions.attrs["control_error_rate"]
-        out.append(
-            f"S0 rests on {n} finished subtasks of controls, at the noise of the run: at most {rate:.1%} of subtasks like "
-            f"theirs pass for sharp{'' if n >= 20 else ' (20 or more would bound it at 5 %)'}"
-        )
-    missing = transitions["n_missing"].values
-    if missing.any():
-        untested = int((missing > record.sizes["step"] - 17).sum())
-        out.append(
-            f"{int((missing > 0).sum())} of {missing.size} curves have gaps ({int(missing.sum())} missing values)"
-            + (f"; {untested} have fewer than 17 checkpoints left and are unresolved" if untested else "")
-        )
-    unknown = "frequency" not in record or bool(record["frequency"].isnull().all())
-    if unknown and not any("timing" in reason for reason in said):
-        out.append("timing is not testable: the record has no frequencies")
-    return out
 
 
 def _autonomy_of(
@@ -148,24 +131,6 @@ def _autonomy_of(
 
     found = _intervention.judge(record, intervention, reseeds, gamma=claims["timing_exponent"], seed=seed).claims
     return claims | found, _intervention.reasons(found)
-
-
-def _sentence(verdict: Any, controls: list[dict[str, Any]], record: "xr.Dataset") -> str:
-    from quanta._controls import COUPLED
-    from quanta._verdict import SENTENCES
-
-    parts = [SENTENCES[verdict.word]]
-    if verdict.word in ("ordered-composition", "unordered-composition", "synchronous", "mixed"):
-        coupled = {c["state"] for c in controls if c["kind"] in COUPLED}
-        if "ok" in coupled:
-            parts.append("sharper than the linearised network of the same run")
-        elif "unfinished" in coupled:
-            parts.append(
-                "linear learning does not account for the drop, but finished too little to calibrate how sharp it can be"
-            )
-        else:
-            parts.append("no coupled control: faster than first-order learning with unshared features")
-    return "; ".join(parts) + ", at this partition into subtasks."
 
 
 def across_clocks(
@@ -311,6 +276,9 @@ def _options() -> type:
         clock: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
         """What time is measured in: step, learning_rate_sum, tokens, compute, examples or exposures. If repeated, the
         verdict must be the same on all of them."""
+        detector: Literal["likelihood_ratio", "logistic"] = "likelihood_ratio"
+        """What finds transitions: the likelihood ratio against first-order learning, or for a second opinion one logistic
+        a curve."""
         group: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
         """Test this coarser partition too, beside shuffled labels (may be repeated): a label of the record's subtasks, or a
         CSV file with rows subtask,label."""
@@ -324,6 +292,10 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Test a run, as the flags say; print the verdict, save the analyses with the record, draw the figures."""
     parsed = _cli.parse("composition", _options(), {}, argv)
     options = parsed.options
+    if options.detector != "likelihood_ratio" and (options.group or len(options.clock) > 1):
+        raise InputError(
+            f"--detector is {options.detector}, with --group or several --clock; expected one partition and one clock."
+        )
     from quanta import _composition_report, _views, plot, record, transitions
     from quanta._output import output
 
@@ -334,11 +306,12 @@ def run(argv: Sequence[str] | None = None) -> int:
     store = record.locate(options.record)
     name = store.parent.name if store.stem == "record" else store.stem
     clock = options.clock[0] if options.clock else None
-    found = transitions.detect(ds, clock=clock)
-    how = {"intervention": changed, "reseeds": again, "clock": clock, "seed": options.seed}
+    detector = transitions.DETECTORS[options.detector]()
+    found = transitions.detect(ds, detector, clock=clock)
+    how = {"intervention": changed, "reseeds": again, "clock": clock, "detector": detector, "seed": options.seed}
     result = test(ds, found, controls=controls, **how)
     if controls:
-        found = _with_controls(ds, found, result, controls, clock)
+        found = _with_controls(ds, found, result, controls, clock, detector)
     views = list(_views.views(ds, found, options.group, controls, options.seed))
     if len(options.clock) > 1:
         result, compared = _views.across_clocks(result, ds, options.clock, controls, options.seed)
@@ -387,7 +360,12 @@ def _draw_intervention(
 
 
 def _with_controls(
-    ds: "xr.Dataset", found: "xr.Dataset", result: "xr.Dataset", controls: list[Any], clock: str | None
+    ds: "xr.Dataset",
+    found: "xr.Dataset",
+    result: "xr.Dataset",
+    controls: list[Any],
+    clock: str | None,
+    detector: "AbstractDetector",
 ) -> "xr.Dataset":
     """The transitions as judged with the controls' S0, where that is higher."""
     from quanta import transitions
@@ -395,7 +373,7 @@ def _with_controls(
     if float(result["base_sharpness"]) <= float(found["base_sharpness"].median()) + 1e-12:
         return found
     usable = [c for c, word in zip(controls, result.attrs["controls"], strict=True) if word.endswith(": ok")]
-    return transitions.detect(ds, control=usable, clock=clock)
+    return transitions.detect(ds, detector, control=usable, clock=clock)
 
 
 def _typical(found: "xr.Dataset") -> int:

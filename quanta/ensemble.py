@@ -68,7 +68,7 @@ def seeds(record: xr.Dataset, found: xr.Dataset | None = None, *, dim: str = "se
     table = _subtasks(time)
     mean = _claims.sharpness(_claims.evidence(*_of_mean(record, dim)))
     single = _claims.sharpness(e)
-    error = np.log(found["onset_high"] / found["onset_low"]).values / (2 * 1.96)
+    error = np.log(found["onset_high"].values / found["onset_low"].values) / (2 * 1.96)
     measured = (found["status"].values == "sharp") & np.isfinite(error)
     numbers = variance_components(np.log(time)) | {
         "variance_of_measurement": float(np.mean(error[measured] ** 2)) if measured.any() else np.nan,

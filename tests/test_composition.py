@@ -6,10 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from quanta import _claims, _verdict, composition, record, worlds
 from quanta._errors import InputError
-from quanta.transitions import detect
+from quanta.transitions import DETECTORS, Logistic, detect
 
 COMPOSITIONS = {"ordered-composition", "unordered-composition"}
 
@@ -361,6 +362,28 @@ def test_json_is_one_object_that_says_all(saved, tmp_path, capsys):
     assert set(summary) >= {"sentence", "row", "controls", "figures", "sharp_weight_low", "dispersion", "timing_p"}
 
 
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_the_run_and_its_control_are_read_with_the_detector_that_is_asked_for(saved, tmp_path, capsys, detector):
+    arguments = [saved / "run.nc", "--control", saved / "kernel.nc", "--detector", detector, "--json"]
+    assert command(*arguments, out=tmp_path / "out") == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "ordered-composition"
+    found = xr.open_dataset(saved / "run.nc", group="transitions")
+    assert found.attrs["detector"] == repr(DETECTORS[detector]())
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        ("ordered_logistic", "ordered-composition"),
+        ("mixed", "mixed"),
+        ("exponential", "ordered-smooth"),
+        ("never", "undetermined"),
+    ],
+)
+def test_a_logistic_gives_the_same_verdict_on_clear_worlds(name, verdict):
+    assert judge(name, detector=Logistic()).attrs["verdict"] == verdict
+
+
 def test_the_analyses_are_kept_with_the_record(saved, tmp_path):
     assert command(saved / "run.nc", out=tmp_path / "out") == 0
     assert (record.load(saved / "run.nc", "transitions")["status"] == "sharp").mean() > 0.9
@@ -397,6 +420,10 @@ def other_control(folder):
         (other_control, "has 10 subtasks and the run has 40"),
         (lambda folder: [folder / "run.nc", "--explain", "99"], "subtask is 99; expected 0 to 39"),
         (lambda folder: [], "RUN"),
+        (
+            lambda folder: [folder / "run.nc", "--detector", "logistic", "--clock", "step", "--clock", "tokens"],
+            "--detector is logistic, with --group or several --clock; expected one partition and one clock.",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_two(saved, tmp_path, capsys, bad, says):

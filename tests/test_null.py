@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 
 from quanta import record, worlds
 from quanta._errors import InputError
-from quanta.transitions import base_sharpness, detect, null_sharpness
+from quanta.transitions import base_sharpness, detect, equivalent_hits, null_sharpness
 from quanta.worlds import Noise
 
 CLASSES = (2, 7, 11, 64, 256, 4096, 50257)
@@ -39,6 +39,57 @@ def test_the_null_is_that_of_all_logits_integrated(optimizer, m):
     loss = np.log(np.exp(z - z[0]).sum(axis=0))
     slope = -np.gradient(loss[1:], np.log(t[1:]))
     assert null_sharpness(optimizer, m) == pytest.approx(math.e * slope.max() / math.log(m), abs=2e-3)
+
+
+@pytest.mark.parametrize("optimizer", KNOWN)
+@pytest.mark.parametrize("m", [2, 11, 1000])
+def test_the_null_of_a_probability_is_that_of_all_logits_integrated(optimizer, m):
+    """The m − 1 wrong logits stay equal: two numbers are integrated, in log time, and 1 − p differentiated."""
+
+    def velocity(x, z):
+        wrong = 1 / (1 + np.exp(z[0] - z[1]) / (m - 1))
+        downhill = np.array([wrong, -wrong / (m - 1)])
+        return np.exp(x) * (downhill if optimizer == "sgd" else np.sign(downhill))
+
+    x = np.linspace(-8, np.log(60 * m if optimizer == "sgd" else 30), 6000)
+    start = np.exp(x[0]) * velocity(0.0, np.zeros(2))
+    z = solve_ivp(velocity, (x[0], x[-1]), start, t_eval=x, rtol=1e-9, atol=1e-12, method="LSODA").y
+    wrong = 1 / (1 + np.exp(z[0] - z[1]) / (m - 1))
+    slope = -np.gradient(wrong, x)
+    expected = math.e * slope.max() / (1 - 1 / m)
+    assert null_sharpness(optimizer, m, metric="probability") == pytest.approx(expected, rel=3e-3)
+
+
+def test_of_a_probability_the_null_grows_with_the_logarithm_of_the_classes_without_limit():
+    m = np.array([1e8, 1e10, 1e12])
+    for optimizer, slope in (("sgd", 4 / 27 * math.e), ("adam", math.e / 4)):
+        rising = [null_sharpness(optimizer, k, metric="probability") for k in m]
+        np.testing.assert_allclose(np.diff(rising) / np.diff(np.log(m)), slope, rtol=0.02)
+        assert rising[0] > math.e
+
+
+def test_of_a_probability_what_is_not_known_is_taken_for_the_sharper():
+    known = null_sharpness("adam", 2**18, metric="probability")
+    for optimizer in ("unknown", "momentum", "adam"):
+        assert null_sharpness(optimizer, None, metric="probability") == known
+    assert base_sharpness("unknown", np.array([np.nan]), metric="probability") == pytest.approx([1.2 * known])
+    assert base_sharpness("sgd", np.array([2.0, 11.0]), metric="accuracy") == pytest.approx([math.e, math.e])
+
+
+@pytest.mark.parametrize(("sharpness", "hits"), [(1.0, 1), (1.47, 2), (2.38, 5), (4.83, 20)])
+def test_s_is_read_as_a_number_of_hits(sharpness, hits):
+    assert equivalent_hits(np.array([sharpness]))[0] == pytest.approx(hits, rel=0.01)
+
+
+@settings(max_examples=50)
+@given(st.floats(1, 1e4))
+def test_an_erlang_wait_is_as_sharp_as_its_hits(m):
+    log_s = 1 + m * math.log(m) - m - math.lgamma(m)
+    assert equivalent_hits(np.exp(log_s)) == pytest.approx(m, rel=1e-3)
+
+
+def test_what_is_duller_than_an_exponential_has_no_hits():
+    assert np.isnan(equivalent_hits(np.array([0.0, 0.99, np.nan]))).all()
 
 
 def test_more_classes_are_sharper_and_never_beyond_a_ramp():
@@ -79,6 +130,7 @@ def test_the_base_is_a_fifth_above_the_null_within_its_limits():
     [
         (("sdg", 11), "optimizer is 'sdg'; expected sgd, momentum, adam or unknown."),
         (("sgd", 1), "n_classes is 1; expected 2 or more."),
+        (("sgd", 11, "nat", "accuracy"), "metric is 'accuracy'; expected loss or probability."),
     ],
 )
 def test_what_is_no_null_is_refused(arguments, message):

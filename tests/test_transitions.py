@@ -276,14 +276,9 @@ def test_where_there_is_no_step_there_is_no_onset():
 # ------------------------------------------------------------------------------------------- controls, dims, input
 
 
-def test_a_control_raises_the_base_to_a_tenth_above_its_sharpest():
+def test_a_control_that_looks_sharp_raises_the_base():
     ds, (control,) = worlds.make("linear_coupled"), worlds.controls("linear_coupled")
-    alone = detect(control)
-    gated = (alone["gate_statistic"] & alone["gate_height"] & alone["complete"]).values
-    sharpest = alone["sharpness"].values[gated].max()
-    found = detect(ds, control=control)
-    np.testing.assert_allclose(found["base_sharpness"], np.maximum(alone["base_sharpness"], 1.1 * sharpest))
-    assert found["base_sharpness"].min() > detect(ds)["base_sharpness"].max()
+    assert detect(ds, control=control)["base_sharpness"].min() > 1.5 * detect(ds)["base_sharpness"].max()
 
 
 def test_an_ensemble_keeps_its_dims():

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def judge(
     import xarray as xr
 
     record = _whole_steps(record)
-    run, given = _prepare(record, detector, clock, base)
+    run, given = _prepare(record, detector if curves else _told(detector, curves=False), clock, base)
     if _is_split(record, run):
         run = replace(run, detectors=_pooled(sample(record, POOL, seed), run, clock))
     n = record[run.metrics[0]].size // run.step.size
@@ -145,8 +145,7 @@ def _is_split(record: "xr.Dataset", run: Run) -> bool:
     """Whether the detector will not see all curves at once, and can be told what it would have pooled."""
     first = record[run.metrics[0]]
     detector = run.detectors[run.metrics[0]]
-    known = [field.name for field in fields(detector)] if is_dataclass(detector) else []
-    if "phi" not in known or getattr(detector, "phi", 0.0) is not None:
+    if getattr(detector, "phi", 0.0) is not None:
         return False
     many = first.size // run.step.size > BLOCK or first.chunks is not None or run.clock is None
     return many or bool(first.isnull().any())
@@ -163,8 +162,14 @@ def _pooled(part: "xr.Dataset", run: Run, clock: str) -> dict[str, AbstractDetec
         found = _gaps.detect(detector, falling(arrays, metric), time, run.step, arrays[f"base_{metric}"])
         moving = found["testable"] & (found["drop"] > 0)
         phi = float(np.median(found["phi"][moving])) if moving.any() else 0.0
-        out[metric] = replace(detector, phi=phi)  # type: ignore[type-var]
+        out[metric] = _told(detector, phi=phi)
     return out
+
+
+def _told(detector: AbstractDetector, **settings: Any) -> AbstractDetector:
+    """The detector with some of its fields set, of those that it has."""
+    known = {name: value for name, value in settings.items() if hasattr(detector, name)}
+    return replace(detector, **known) if known else detector  # type: ignore[type-var]
 
 
 def _worker(run: Run, stepwise: dict[str, bool], *, curves: bool, total: int) -> Callable[..., Any]:

@@ -133,7 +133,8 @@ def _in_steps(found: dict[str, np.ndarray], clock: np.ndarray, step: np.ndarray)
     times["mean_time"] = np.exp(found["log_time_mean"])
     spacing = np.diff(np.log(np.maximum(clock, 0.5 * clock[clock > 0][0])))
     at_onset = np.interp(np.nan_to_num(found["onset"], nan=clock[-1]), clock[1:], spacing)
-    found = {name: value for name, value in found.items() if value.ndim == 1 or name in CURVES}
+    # A detector that was told to draw nothing returns curves of no checkpoints.
+    found = {name: value for name, value in found.items() if value.ndim == 1 or (name in CURVES and value.size)}
     found |= {name: to_steps(value, clock, step) for name, value in times.items()}
     with np.errstate(divide="ignore"):
         found["log_time_mean"] = np.log(found.pop("mean_time"))

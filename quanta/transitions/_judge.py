@@ -82,7 +82,7 @@ class Run:
             "in_decay": np.isfinite(found["began"]) & (found["began"] > given["decay"]),
         }
         word, changed, complete = _status.status(found, level, flags)
-        out = {name: found[name] for name in (*_FOUND, *_GATES, *_gaps.CURVES, "spike")}
+        out = {name: found[name] for name in (*_FOUND, *_GATES, *_gaps.CURVES, "spike") if name in found}
         out |= {"changed": changed, "complete": complete, "start": level["start"], "end": level["end"]}
         out |= {name: flags[name] & _status.has_step(found) for name in ("few_exposures", "in_decay")}
         out |= {"base_sharpness": base, "n_missing": np.isnan(curves).sum(axis=1)}

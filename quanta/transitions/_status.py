@@ -8,7 +8,7 @@ FEW_EXPOSURES = 8
 _EARLY = 4.0  # onsets before this multiple of the first checkpoint cannot be resolved
 STATUSES = ("sharp", "smooth", "incomplete", "early", "never", "unresolved")
 SHARP, SMOOTH, INCOMPLETE, EARLY, NEVER, UNRESOLVED = range(len(STATUSES))
-_RESOLVED = 22.0  # expected T at which the power of the test reaches .8
+_RESOLVED = 4.0  # how far the expected T must lie above what is needed for the power of the test to reach .8
 
 
 def reference(curves: np.ndarray, chance: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ def has_step(found: dict[str, np.ndarray]) -> np.ndarray:
 
 def blind(found: dict[str, np.ndarray]) -> np.ndarray:
     """Curves so noisy that a step could have hidden in them: power below .8, (n,)."""
-    needed = _RESOLVED + 10.0 * np.maximum(0.0, found["phi"] - 0.5)
+    needed = found["statistic_needed"] + _RESOLVED
     return ~found["gate_statistic"] & ~(found["expected_statistic"] >= needed)
 
 

@@ -1,5 +1,6 @@
 """The published per-token method: one logistic in log time, and a confidence bound on how steep it is."""
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -9,7 +10,7 @@ from quanta._errors import InputError
 from quanta.transitions import _logistic_fit as fits
 from quanta.transitions.base import AbstractDetector
 
-_FIRST_ORDER = float(np.log(4 / np.e))  # ln b of a logistic with S = 1
+_FIRST_ORDER = math.log(4) - 1  # ln b of a logistic with S = 1
 
 
 @final
@@ -133,8 +134,8 @@ def _describe(x: np.ndarray, fit: fits.Fit) -> dict[str, np.ndarray]:
         "onset": np.exp(log_onset),
         "half_time": np.exp(log_onset + np.log(1 / middle - 1) / b),
         "width": 2 * np.log(9) / b,
-        "sharpness": np.e * b / 4,
-        "step_sharpness": np.e * b / 4,
+        "sharpness": math.e * b / 4,
+        "step_sharpness": math.e * b / 4,
         "log_time_mean": log_onset,
         "log_time_variance": (np.pi / b) ** 2 / 3,
         "step_part": step_part,
