@@ -73,6 +73,7 @@ FIELDS = (
     _SHARP,
 ) = range(len(FIELDS))
 
+_ROUGHLY, _FINELY = 0.1, 0.005  # to within this of T are steps placed
 _GAIN = 2.5  # of T, on the grid, below which a further step is not pursued
 _ONE_SIDED_95, _ONE_SIDED_99 = 1.645, 2.326  # of S: of one step, selected for being steep, more is asked
 # By how much T of a step must exceed T of a bump. Above 3 % of noise the two are ever harder to tell apart, and the bump
@@ -153,7 +154,7 @@ def survey(Y, d, rules, phi, statistic, theta, spike):
         places, x, r = np.zeros((MAX_STEPS, 2)), np.zeros(size), np.empty(m)
         pose(y, d, 0.0, k)
         null_rss = solve(y, d, np.int64(0), x, r, k)
-        rss = add_step(y, d, places, np.int64(0), x, r, np.int64(4), np.int64(4), k)
+        rss = add_step(y, d, places, np.int64(0), x, r, np.int64(4), np.int64(4), _ROUGHLY, k)
         copy(places[0], theta[i])
         T = m * np.log((null_rss + small) / (rss + small)) if np.isfinite(rss) else 0.0
         phi[i] = autocorrelation(r, support(x, size, k.which) + 2)
@@ -162,7 +163,7 @@ def survey(Y, d, rules, phi, statistic, theta, spike):
             two, second = best_atom(y, d, d.steps, np.int64(1), x, r, np.int64(3), k)
             if second >= 0 and m * np.log((rss + small) / (two + small)) * _independent(phi[i]) > _GAIN:
                 places[1, 0], places[1, 1] = d.steps.place[second], d.steps.shape[second]
-                two = refine(y, d, places, np.int64(2), x, r, np.int64(5), k)
+                two = refine(y, d, places, np.int64(2), x, r, np.int64(5), _ROUGHLY, k)
                 T = max(T, m * np.log((null_rss + small) / (two + small)))
                 own = autocorrelation(r, support(x, size, k.which) + 4)
                 if m * np.log((rss + small) / (two + small)) * _independent(own) > _WORTH_A_LOOK:
@@ -171,17 +172,22 @@ def survey(Y, d, rules, phi, statistic, theta, spike):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _best_one_step(y, d, hint, x_null, r_null, phi, null_rss, small, k):
+def _best_one_step(y, d, hint, x_null, r_null, phi, null_rss, rules, k):
     """Null + one step, from the best of the grid or from where ordinary least squares ended."""
+    small = _numerical(y, rules)
     theta, x, r = np.zeros((MAX_STEPS, 2)), x_null.copy(), r_null.copy()
-    rss = add_step(y, d, theta, np.int64(0), x, r, np.int64(6), np.int64(12), k)
+    rss, atom = best_atom(y, d, d.steps, np.int64(0), x, r, np.int64(6), k)
+    theta[0, 0], theta[0, 1] = d.steps.place[atom], d.steps.shape[atom]
+    if atom < 0 or y.size * np.log((null_rss + small) / (rss + small)) < rules.threshold / 3.0:
+        return Fit(np.int64(1), phi, min(rss, null_rss), null_rss, theta, x), r  # nor would the best step get there
+    rss = refine(y, d, theta, np.int64(1), x, r, np.int64(12), _FINELY, k)
     T = y.size * np.log((null_rss + small) / (rss + small))
     if not 8.0 < T < 40.0:  # no other start would change what follows
         return Fit(np.int64(1), phi, rss, null_rss, theta, x), r
     again, x_again, r_again = np.zeros((MAX_STEPS, 2)), x.copy(), r.copy()
     copy(hint, again[0])
     if abs(hint[0] - theta[0, 0]) > 0.1 or abs(hint[1] - theta[0, 1]) > 0.2:
-        rss_again = refine(y, d, again, np.int64(1), x_again, r_again, np.int64(12), k)
+        rss_again = refine(y, d, again, np.int64(1), x_again, r_again, np.int64(12), _FINELY, k)
         if rss_again < rss:
             return Fit(np.int64(1), phi, rss_again, null_rss, again, x_again), r_again
     return Fit(np.int64(1), phi, rss, null_rss, theta, x), r
@@ -200,7 +206,7 @@ def _one_more(y, d, fit, r, pool, small, k):
     if atom < 0 or not m * np.log((fit.rss + small) / (rss + small)) > _GAIN:
         return fit, r, False
     theta[q, 0], theta[q, 1] = d.steps.place[atom], d.steps.shape[atom]
-    rss = refine(y, d, theta, q + 1, x, left, np.int64(12), k)
+    rss = refine(y, d, theta, q + 1, x, left, np.int64(12), _FINELY, k)
     if not m * np.log((fit.rss + small) / (rss + small)) > _WORTH_A_LOOK:
         return fit, r, False
     phi, null_rss, before = fit.phi, fit.null_rss, fit.rss
@@ -211,8 +217,8 @@ def _one_more(y, d, fit, r, pool, small, k):
         x_null, r_null = np.zeros(x.size), np.empty(m)
         null_rss = solve(y, d, np.int64(0), x_null, r_null, k)
         theta_before, x_before = fit.theta.copy(), fit.x.copy()
-        before = refine(y, d, theta_before, q, x_before, r_null, np.int64(12), k)
-        rss = refine(y, d, theta, q + 1, x, left, np.int64(12), k)
+        before = refine(y, d, theta_before, q, x_before, r_null, np.int64(12), _FINELY, k)
+        rss = refine(y, d, theta, q + 1, x, left, np.int64(12), _FINELY, k)
     earned = m * np.log((before + small) / (rss + small)) > _WORTH_KEEPING
     return Fit(q + 1, phi, rss, null_rss, theta, x), left, earned and x[n + q] > 0.0
 
@@ -319,7 +325,7 @@ def _judge_one(y, d, own, hint, pool, rules, base, k, out, fitted, steps):
     x_null, r_null = np.zeros(n + MAX_STEPS), np.empty(m)
     pose(y, d, phi, k)
     null_rss = solve(y, d, np.int64(0), x_null, r_null, k)
-    first, r = _best_one_step(y, d, hint, x_null, r_null, phi, null_rss, small, k)
+    first, r = _best_one_step(y, d, hint, x_null, r_null, phi, null_rss, rules, k)
     passed = _weigh(y, d, first, rules, base, k, out)
     T = m * np.log((first.null_rss + small) / (first.rss + small))
     chosen, fit = first, first

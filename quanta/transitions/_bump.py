@@ -18,7 +18,7 @@ def best_bump(y, d, x_null, r_null, k):
     # The step was refined off its grid; so is the bump, or it would lose for that alone.
     centre, sd = d.bumps.place[best], np.exp(d.bumps.shape[best])
     trial = np.empty(x.size)
-    for scale in (0.8, 0.6, 0.4, 0.3, 0.2):
+    for scale in (0.8, 0.6, 0.4):
         from_centre, from_sd = centre, sd
         for i in range(4):
             try_centre = from_centre + (0.4 * scale * from_sd * (1 - 2 * i) if i < 2 else 0.0)

@@ -112,7 +112,7 @@ def _fit(y, d, theta, q, main, place, x, r, n_iterations, k):
             damping *= 8.0
             if move < 2e-3:
                 break
-        if not in_place or move < 2e-3 or gain < 2e-3:
+        if not in_place or move < 2e-3 or gain < 5e-3:
             break
     if not in_place:
         _row_and_tangents(d, place, k)

@@ -166,8 +166,11 @@ def damped_move(n, damping, k):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def refine(y, d, theta, q, x, r, n_iterations, k):
-    """Improve theta[:q] = (ln τ, ln n) and the amplitudes x in place; returns the weighted square."""
+def refine(y, d, theta, q, x, r, n_iterations, least_gain, k):
+    """Improve theta[:q] = (ln τ, ln n) and the amplitudes x in place, while T rises by ``least_gain`` at a time.
+
+    Returns the weighted square.
+    """
     m, n = y.size, d.null.shape[0]
     low_time, high_time = d.steps.place[0] - 1.0, d.log_t[m - 1] + 0.7
     low_shape, high_shape = np.log(EXPONENT_LOW), np.log(EXPONENT_HIGH)
@@ -203,7 +206,7 @@ def refine(y, d, theta, q, x, r, n_iterations, k):
             damping *= 8.0
             if move < 2e-3:
                 break
-        if not in_place or move < 2e-3 or gain < 6e-4:
+        if not in_place or move < 2e-3 or gain < least_gain:
             break
     if not in_place:
         place_steps(d, theta, q, k)
@@ -304,15 +307,13 @@ def best_atom(y, d, atoms, q, x, r, n_candidates, k):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def add_step(y, d, theta, q, x, r, n_candidates, n_iterations, k):
+def add_step(y, d, theta, q, x, r, n_candidates, n_iterations, least_gain, k):
     """Improve a fit by one more step in theta[q]; the first q are in place. Returns the weighted square, inf if none."""
-    rss, best = best_atom(y, d, d.steps, q, x, r, n_candidates, k)
+    _, best = best_atom(y, d, d.steps, q, x, r, n_candidates, k)
     if best < 0:
         return np.inf
     theta[q, 0], theta[q, 1] = d.steps.place[best], d.steps.shape[best]
-    if n_iterations == 0:
-        return rss
-    return refine(y, d, theta, q + 1, x, r, n_iterations, k)
+    return refine(y, d, theta, q + 1, x, r, n_iterations, least_gain, k)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
