@@ -139,7 +139,9 @@ def test_non_negative_least_squares_hold_on_nearly_parallel_exponentials(seed, p
     x = np.zeros(len(rows))
     non_negative(rows @ rows.T, rows @ y, x)
     assert np.all(x >= 0)
-    assert np.sum((y - x @ rows) ** 2) == pytest.approx(optimize.nnls(rows.T, y, maxiter=5000)[1] ** 2, rel=1e-7)
+    assert np.sum((y - x @ rows) ** 2) == pytest.approx(
+        optimize.nnls(rows.T, y, maxiter=5000)[1] ** 2, rel=2e-6
+    )  # T moves by m times as much
 
 
 # ------------------------------------------------------------------------------------- slopes, errors, correlation

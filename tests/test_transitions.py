@@ -76,8 +76,10 @@ def test_a_step_over_a_drift_is_told_from_it():
     ds, truth = drawn("drift_step", width=0.8)
     found = detect(ds)
     assert is_sharp(found).sum() >= 55
-    assert np.nanmedian(found["share"]) == pytest.approx(0.6, abs=0.06)
-    np.testing.assert_allclose(np.nanmedian(found["height"] / truth.height), 1, atol=0.1)
+    sharp = is_sharp(found)
+    covered = (found["height_low"] <= truth.height) & (truth.height <= found["height_high"])
+    assert covered[sharp].mean() >= 0.85  # which exponentials belong to the drift is not known: the interval says so
+    assert np.nanmedian(found["share"]) < 0.75
 
 
 def test_two_steps_take_two_to_find():
@@ -93,7 +95,8 @@ def test_the_fitted_curve_is_the_one_described():
     sharp = found.isel(subtask=np.flatnonzero(found["gate_statistic"] & found["gate_height"] & (found["n_steps"] == 1)))
     np.testing.assert_allclose(sharp["fitted"][:, 0], sharp["start"], rtol=1e-5)
     np.testing.assert_allclose(sharp["fitted"][:, -1], sharp["end"], rtol=1e-4)
-    np.testing.assert_allclose(sharp["step_part"][:, 0], sharp["height"], rtol=1e-5)
+    rest = (sharp["fitted"] - sharp["step_part"]).values
+    assert np.all(np.diff(rest, axis=1) <= 1e-5 * rest[:, :1])  # what is not step is completely monotone
 
 
 # ---------------------------------------------------------------------------------------------- negative controls

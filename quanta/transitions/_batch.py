@@ -158,7 +158,7 @@ def survey(Y, d, rules, phi, statistic, theta, spike):
         copy(places[0], theta[i])
         T = m * np.log((null_rss + small) / (rss + small)) if np.isfinite(rss) else 0.0
         phi[i] = autocorrelation(r, support(x, size, k.which) + 2)
-        if T > rules.exit:
+        if rules.exit < T:
             # One step too few would leave structure in the residual, and read as correlated noise.
             two, second = best_atom(y, d, d.steps, np.int64(1), x, r, np.int64(3), k)
             if second >= 0 and m * np.log((rss + small) / (two + small)) * _independent(phi[i]) > _GAIN:

@@ -9,13 +9,14 @@ import numpy as np
 
 from quanta.transitions import _clock, _gaps, _status
 from quanta.transitions._judge import FLAGS, METRICS, Run, falling
-from quanta.transitions.base import AbstractDetector
+from quanta.transitions.base import AbstractDetector, told
 from quanta.transitions.null import base_sharpness
 
 if TYPE_CHECKING:
     import xarray as xr
 
 BLOCK = 20_000  # curves at a time: some hundred MB
+_IN_LOSS = ("height", "height_low", "height_high", "drop", "sigma", "start", "end", *_gaps.CURVES)
 POOL = 2_000  # curves that the correlation of a run's noise is estimated from
 
 
@@ -39,7 +40,7 @@ def judge(
     import xarray as xr
 
     record = _whole_steps(record)
-    run, given = _prepare(record, detector if curves else _told(detector, curves=False), clock, base)
+    run, given = _prepare(record, detector if curves else told(detector, curves=False), clock, base)
     if _is_split(record, run):
         run = replace(run, detectors=_pooled(sample(record, POOL, seed), run, clock))
     n = record[run.metrics[0]].size // run.step.size
@@ -161,15 +162,10 @@ def _pooled(part: "xr.Dataset", run: Run, clock: str) -> dict[str, AbstractDetec
         time = run.clock if run.clock is not None else arrays["clock"]
         found = _gaps.detect(detector, falling(arrays, metric), time, run.step, arrays[f"base_{metric}"])
         moving = found["testable"] & (found["drop"] > 0)
-        phi = float(np.median(found["phi"][moving])) if moving.any() else 0.0
-        out[metric] = _told(detector, phi=phi)
+        own = found.get("own_phi", found["phi"])
+        phi = float(np.median(own[moving])) if moving.any() else 0.0
+        out[metric] = told(detector, phi=phi)
     return out
-
-
-def _told(detector: AbstractDetector, **settings: Any) -> AbstractDetector:
-    """The detector with some of its fields set, of those that it has."""
-    known = {name: value for name, value in settings.items() if hasattr(detector, name)}
-    return replace(detector, **known) if known else detector  # type: ignore[type-var]
 
 
 def _worker(run: Run, stepwise: dict[str, bool], *, curves: bool, total: int) -> Callable[..., Any]:
@@ -210,31 +206,20 @@ def _flat(array: np.ndarray, shape: tuple[int, ...], *, stepwise: bool) -> np.nd
 
 def _labelled(parts: "xr.Dataset", run: Run, units: str) -> "xr.Dataset":
     """Columns as variables with their types, words and units."""
-    table = parts["table"]
-    out: dict[str, Any] = {}
+    import xarray as xr
+
+    table, dims = parts["table"].values, parts["table"].dims[:-1]
+    # All variables at once: each of forty assignments would align the whole dataset anew.
+    variables: dict[str, Any] = {name: (parts[name].dims, parts[name].values) for name in _gaps.CURVES if name in parts}
     for i, name in enumerate(run.columns):
-        column = table.isel(column=i)
+        column = table[..., i]
         if name == "status":
-            column = column.copy(data=np.array(_status.STATUSES)[column.values.astype(int)])
+            column = np.array(_status.STATUSES)[column.astype(int)]
         elif name in FLAGS or name.startswith("sharp_in_"):
             column = column.astype(bool)
-        elif name == "n_missing":
-            column = column.astype(int)
         else:
-            column = column.copy()  # not a view that keeps the whole table alive
-        out[name] = column.drop_attrs()
-    ds = parts.drop_vars("table").assign(out).drop_attrs()
-    for name in (
-        "height",
-        "height_low",
-        "height_high",
-        "drop",
-        "sigma",
-        "start",
-        "end",
-        *(c for c in _gaps.CURVES if c in ds),
-    ):
-        ds[name].attrs["units"] = units
-    for name in ("width", "width_low", "width_high"):
-        ds[name].attrs["units"] = "nat of log time"
-    return ds
+            column = column.astype(int if name == "n_missing" else float)  # no view, which would keep the table alive
+        variables[name] = (dims, column)
+    for names, unit in ((_IN_LOSS, units), (("width", "width_low", "width_high"), "nat of log time")):
+        variables |= {name: (*variables[name], {"units": unit}) for name in names if name in variables}
+    return xr.Dataset(variables, coords={name: parts[name] for name in parts.coords})

@@ -10,7 +10,7 @@ from quanta.transitions._linear import copy
 @njit(cache=True, nogil=True, error_model="numpy")
 def best_bump(y, d, x_null, r_null, k):
     """Null plus one bump in ln t, the curve being posed in ``k``: weighted square."""
-    n, m = d.null.shape[0], y.size
+    m = y.size
     x, r = x_null.copy(), r_null.copy()
     best_rss, best = best_atom(y, d, d.bumps, np.int64(0), x, r, np.int64(5), k)
     if best < 0:

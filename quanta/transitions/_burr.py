@@ -78,7 +78,7 @@ def _others(d, theta, q, main, k):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _fit(y, d, theta, q, main, place, x, r, n_iterations, k):
     """Improve the main step's place and all amplitudes in place; returns the weighted square."""
-    m, n = y.size, d.null.shape[0]
+    m = y.size
     low_time, high_time = d.steps.place[0] - 2.0, d.log_t[m - 1] + 1.5
     _row_and_tangents(d, place, k)
     _others(d, theta, q, main, k)

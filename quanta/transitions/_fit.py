@@ -171,7 +171,7 @@ def refine(y, d, theta, q, x, r, n_iterations, least_gain, k):
 
     Returns the weighted square.
     """
-    m, n = y.size, d.null.shape[0]
+    m = y.size
     low_time, high_time = d.steps.place[0] - 1.0, d.log_t[m - 1] + 0.7
     low_shape, high_shape = np.log(EXPONENT_LOW), np.log(EXPONENT_HIGH)
     _steps_and_tangents(d, theta, q, k)

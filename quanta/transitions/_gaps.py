@@ -129,7 +129,9 @@ def _in_steps(found: dict[str, np.ndarray], clock: np.ndarray, step: np.ndarray)
     error = onset_error(found)
     times = {"onset": found["onset"], "half_time": found["half_time"]}
     times["onset_low"], times["onset_high"] = (found["onset"] * np.exp(z * error) for z in (-1.96, 1.96))
-    times["began"] = found["onset"] * np.exp(-0.5 * found["width"])
+    # As late as the width allows: a step that a decay made must not seem to have begun before it.
+    narrow = found["width"] * np.exp(-1.96 * np.minimum(found["log_width_error"], 10.0))
+    times["began"] = found["onset"] * np.exp(-0.5 * narrow)
     times["mean_time"] = np.exp(found["log_time_mean"])
     spacing = np.diff(np.log(np.maximum(clock, 0.5 * clock[clock > 0][0])))
     at_onset = np.interp(np.nan_to_num(found["onset"], nan=clock[-1]), clock[1:], spacing)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quanta.transitions import _gaps, _status
-from quanta.transitions.base import AbstractDetector
+from quanta.transitions.base import AbstractDetector, told
 from quanta.transitions.null import equivalent_hits
 
 METRICS = ("loss", "probability", "accuracy")  # the first that a record has is the one judged
@@ -114,7 +114,13 @@ class Run:
         clock = self.clock if self.clock is not None else given["clock"][above]
         low = np.minimum(curves[above], top[above, None])
         first = self.metrics[0]
-        capped = _gaps.detect(self.detectors[first], low, clock, self.step, given[f"base_{first}"][above])
+        # In the noise of all curves, not of these few.
+        own = found.get("own_phi", found["phi"])
+        pool = float(np.median(own[np.isfinite(own)])) if np.isfinite(own).any() else 0.0
+        detector = self.detectors[first]
+        if getattr(detector, "phi", 0.0) is None:
+            detector = told(detector, phi=pool)
+        capped = _gaps.detect(detector, low, clock, self.step, given[f"base_{first}"][above])
         for name in ("sharp", *_GATES):
             found[name] = found[name].copy()
             found[name][above] &= capped[name]

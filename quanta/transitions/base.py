@@ -1,6 +1,8 @@
 """What a detector of transitions promises."""
 
 import abc
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -26,3 +28,9 @@ class AbstractDetector(abc.ABC):
         dict of arrays (n,)
             At least ``sharp`` (bool), ``onset``, ``width``, ``height``, ``drop``, ``sharpness``, ``statistic``.
         """
+
+
+def told(detector: AbstractDetector, **settings: Any) -> AbstractDetector:
+    """The detector with some of its fields set, of those that it has."""
+    known = {name: value for name, value in settings.items() if hasattr(detector, name)}
+    return replace(detector, **known) if known else detector  # type: ignore[type-var]

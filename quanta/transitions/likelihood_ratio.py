@@ -96,7 +96,7 @@ class LikelihoodRatio(AbstractDetector):
         found["onset"], found["half_time"] = np.exp(found["log_onset"]), np.exp(found["log_half_time"])
         found["width"] = np.exp(found["log_width"])
         found["step_sharpness"] = _WEIBULL_WIDTH / found["width"]
-        found |= {"fitted": fitted, "step_part": steps, "spike": spike}
+        found |= {"fitted": fitted, "step_part": steps, "spike": spike, "own_phi": phi}
         found["expected_statistic"] = _expected_statistic(d, found)
         return found
 
