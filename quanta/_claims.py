@@ -24,6 +24,7 @@ class Evidence(NamedTuple):
     log_time_variance: np.ndarray
     sharpness: np.ndarray
     metric_only: np.ndarray
+    fall_error: np.ndarray  # standard error of the fall
 
     @property
     def fall(self) -> np.ndarray:
@@ -71,6 +72,7 @@ def evidence(record: xr.Dataset, found: xr.Dataset) -> Evidence:
         log_time_variance=np.where(sharp, np.pi**2 / 6 / flat("step_sharpness") ** 2, flat("log_time_variance")),
         sharpness=flat("sharpness"),
         metric_only=flat("metric_only"),
+        fall_error=flat("sigma"),  # of one checkpoint: the levels at both ends are known at least as well
     )
 
 
@@ -93,7 +95,8 @@ def sharpness(e: Evidence) -> dict[str, float]:
     """Claim A: how many of the tested are sharp, and bounds on how much of the mean loss's fall they make up.
 
     ``sharp_weight_low`` counts as sharp only what was seen to be; ``sharp_weight_high`` also what could not be tested
-    (incomplete, unresolved, early): power laws never finish and steps always do, so the tested alone would mislead.
+    (incomplete, unresolved, early): power laws never finish and steps always do, so the tested alone would mislead. Both
+    leave room for the noise of the falls, at 95 %.
     """
     tested, sharp = e.tested, e.tested & (e.status == "sharp")
     n, k = int(tested.sum()), int(sharp.sum())
@@ -101,6 +104,7 @@ def sharpness(e: Evidence) -> dict[str, float]:
     share = e.weight * e.fall
     changed = float(share[e.changed].sum()) or np.nan
     open_ = e.changed & np.isin(e.status, ("incomplete", "unresolved", "early"))
+    least, most = float(share[sharp].sum() / changed), float(share[sharp | open_].sum() / changed)
     return {
         "n_changed": int(e.changed.sum()),
         "n_complete": int(e.complete.sum()),
@@ -110,12 +114,22 @@ def sharpness(e: Evidence) -> dict[str, float]:
         "fraction_sharp_low": low,
         "fraction_sharp_high": high,
         "testable_share": float(share[tested].sum() / changed),
-        "sharp_weight_low": float(share[sharp].sum() / changed),
-        "sharp_weight_high": float(share[sharp | open_].sum() / changed),
+        "sharp_weight_low": max(least - 1.96 * _share_error(e, sharp), 0.0) if least == least else np.nan,
+        "sharp_weight_high": min(most + 1.96 * _share_error(e, sharp | open_), 1.0) if most == most else np.nan,
         # Only the steps themselves: tails that the null absorbs make a perfect world read .8 to .9.
         "composition_index": float(np.nansum((e.weight * np.minimum(e.height, e.fall))[sharp]) / changed),
         "sharpness_median": float(np.nanmedian(e.sharpness[tested])) if n else np.nan,
     }
+
+
+def _share_error(e: Evidence, part: np.ndarray) -> float:
+    """Standard error of the part's share of the fall of the changed, A/(A + B), from the errors of all falls."""
+    share, error = e.weight * e.fall, np.nan_to_num(e.weight * e.fall_error)
+    inside, outside = part & e.changed, ~part & e.changed
+    a, b = share[inside].sum(), share[outside].sum()
+    if not a + b > 0:
+        return 0.0
+    return float(np.hypot(b * np.linalg.norm(error[inside]), a * np.linalg.norm(error[outside])) / (a + b) ** 2)
 
 
 def dispersion(e: Evidence) -> float:

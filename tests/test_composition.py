@@ -209,8 +209,19 @@ def evidence(time, frequency, **changes):
         "log_time_variance": np.full(n, 0.1),
         "sharpness": np.full(n, 3.0),
         "metric_only": np.zeros(n, bool),
+        "fall_error": np.zeros(n),
     }
     return _claims.Evidence(**fields | changes)
+
+
+def test_the_bounds_leave_room_for_the_noise_of_the_falls():
+    error = np.full(8, 0.05)
+    e = evidence(np.full(8, 10.0), np.full(8, 1 / 8), status=np.repeat(["sharp", "smooth"], 4), fall_error=error)
+    drawn = 1 + 0.05 * np.random.default_rng(0).standard_normal((100_000, 8))
+    spread = np.std(drawn[:, :4].sum(axis=1) / drawn.sum(axis=1))
+    claims = _claims.sharpness(e)
+    assert claims["sharp_weight_low"] == pytest.approx(0.5 - 1.96 * spread, rel=0.01)
+    assert claims["sharp_weight_high"] == pytest.approx(0.5 + 1.96 * spread, rel=0.01)
 
 
 ZIPF = np.arange(1, 21) ** -1.5
