@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from quanta import _clocks, composition, ensemble, partition, plot
+from quanta import _clocks, composition, ensemble, partition, plot, transitions
 from quanta._verdict import LEAST_TESTED
 
 
@@ -60,11 +60,26 @@ def views(
         yield View("spectrum", rebuilt, _listed(rebuilt), plot.spectrum(rebuilt))
 
 
+def bootstrapped(
+    record: xr.Dataset, found: xr.Dataset, detector: transitions.AbstractDetector, n: int, seed: int
+) -> View:
+    """P-values and intervals of the borderline subtasks, by the mirrored bootstrap."""
+    table = transitions.bootstrap(record, found, detector, n=n, seed=seed).rename(subtask="borderline")
+    if not table.sizes["borderline"]:
+        return View("bootstrap", table, ["  bootstrap: no subtask's T is within 8 of what it needs"], None)
+    lines = [f"  bootstrap of the {table.sizes['borderline']} borderline subtasks, {n} curves each"]
+    for k in table["borderline"].values:
+        row = table.sel(borderline=k)
+        onset = f"onset {float(row['onset_low']):.4g} to {float(row['onset_high']):.4g}"
+        lines.append(f"    subtask {k}: p = {float(row['p_value']):.3f}, {onset}, found again in {int(row['n_found'])}")
+    return View("bootstrap", table, lines, None)
+
+
 def as_json(view: View) -> Any:
     """A table as a list of rows, scalars as one object; nan as null, and no curves."""
     ds = view.analysis
     kept = ds[[n for n in ds.data_vars if "step" not in ds[n].dims and ds[n].ndim < 2]]
-    dims = [dim for dim in ("clock", "level", "decile") if dim in kept.dims]
+    dims = [dim for dim in ("clock", "level", "decile", "borderline") if dim in kept.dims]
     if not dims:
         words = {name: ds.attrs[name] for name in ("word", "sentence", "reasons") if name in ds.attrs}
         return words | {str(n): _plain(kept[n].item()) for n in kept.data_vars if kept[n].ndim == 0}

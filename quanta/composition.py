@@ -282,6 +282,8 @@ def _options() -> type:
         group: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
         """Test this coarser partition too, beside shuffled labels (may be repeated): a label of the record's subtasks, or a
         CSV file with rows subtask,label."""
+        bootstrap: int = 0
+        """Draw as many curves for each subtask that is borderline, through the whole detector: p-values and intervals."""
         explain: Annotated[tuple[int, ...], tyro.conf.UseAppendAction] = ()
         """Draw the case of this subtask (may be repeated); by default the median one."""
 
@@ -320,6 +322,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     figures = [out.path / "composition.png"]
     flat, shown = (of.isel({dim: 0 for dim in of.dims if dim not in ("subtask", "step")}) for of in (ds, found))
     plot.save(plot.run(flat, shown, result), figures[0])
+    if options.bootstrap:
+        views.append(_views.bootstrapped(flat, shown, detector, options.bootstrap, options.seed))
     for k in options.explain or (_typical(found),):
         figure, _ = explain(flat, int(k), shown)
         figures.append(out.path / f"subtask-{k}.png")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import xarray as xr
 
 from quanta.transitions import _blocks, _clock, _control
+from quanta.transitions._bootstrap import bootstrap
 from quanta.transitions._gaps import check_window
 from quanta.transitions.base import AbstractDetector
 from quanta.transitions.likelihood_ratio import LikelihoodRatio
@@ -17,6 +18,7 @@ __all__ = [
     "LikelihoodRatio",
     "Logistic",
     "base_sharpness",
+    "bootstrap",
     "check_window",
     "detect",
     "equivalent_hits",
