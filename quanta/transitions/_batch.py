@@ -1,6 +1,6 @@
 """The compiled test, curve by curve: which of null, one step, several steps or a bump explains it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -99,7 +99,7 @@ class Rules(NamedTuple):
 class Fit(NamedTuple):
     """Null + q steps for one curve at one φ."""
 
-    q: int
+    q: Any  # a whole number of Numba's
     phi: float
     rss: float
     null_rss: float
@@ -245,7 +245,7 @@ def _weigh(y, d, fit, rules, base, k, out):
     least = max((rules.share if q == 1 else rules.share - 0.1) * drop, (3.0 if q == 1 else 1.8) * sigma)
     for i in range(q):
         if fit.x[n + i] > fit.x[n + main]:
-            main = i
+            main = np.int64(i)
         if fit.x[n + i] >= least:
             counted += 1
             total += fit.x[n + i]

@@ -75,10 +75,9 @@ def bootstrap(
         null = detector.best_null(curves[k], clock, one["phi"])  # type: ignore[attr-defined]
         alike = np.repeat([null, found["fitted"].values[k].astype(float)], n, axis=0) + noise
         base = np.full(2 * n, float(found["base_sharpness"][k]))
-        again = [
-            told(detector, curves=False).detect(np.maximum(half, 0.0), clock, base[:n]) for half in np.split(alike, 2)
-        ]
-        rows.append(_compare(one, *again, clock, step))
+        simulate = told(detector, curves=False).detect
+        under_null, under_fit = (simulate(np.maximum(half, 0.0), clock, base[:n]) for half in np.split(alike, 2))
+        rows.append(_compare(one, under_null, under_fit, clock, step))
     columns = {name: ("subtask", np.array([row[name] for row in rows], dtype=float)) for name in _NAMES}
     return xr.Dataset(columns, coords={"subtask": chosen}, attrs={"n": n, "seed": seed})
 
@@ -110,8 +109,8 @@ def _compare(
 
 
 def _borderline(found: "xr.Dataset") -> np.ndarray:
-    near = np.abs(found["statistic"] - found["statistic_needed"]) < BORDERLINE
-    return np.flatnonzero((near & found["changed"]).values)
+    near = np.abs(found["statistic"].values - found["statistic_needed"].values) < BORDERLINE
+    return np.flatnonzero(near & found["changed"].values)
 
 
 def _checked(
