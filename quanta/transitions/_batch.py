@@ -256,7 +256,8 @@ def _weigh(y, d, fit, rules, base, k, out):
     if not (out[_GATE_T] > 0 and out[_GATE_H] > 0):
         return False
     error = log_sharpness_error(d, fit.theta, q, fit.x, where, slope, drop, noise, k)
-    z_low = _ONE_SIDED_99 if q == 1 else _ONE_SIDED_95
+    # Strong correlation is underestimated, and what a floor cuts off is drop that is missed: both make S look too sure.
+    z_low = (_ONE_SIDED_99 / off_floor if q == 1 else _ONE_SIDED_95) * (1.0 + max(0.0, fit.phi - 0.5))
     out[_SHARPNESS_LOW] = out[_SHARPNESS] * np.exp(-z_low * error)
     out[_GATE_S] = out[_SHARPNESS_LOW] > base
     x_null, r_null = np.zeros(fit.x.size), np.empty(m)
