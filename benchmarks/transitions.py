@@ -1,8 +1,8 @@
 """How fast curves are tested, beside plain SciPy doing the same one-step work in the same run.
 
-    python benchmarks/transitions.py         # two minutes, half of them compiling; --quick: fewer curves
+    python benchmarks/transitions.py         # three minutes, one of them compiling; --quick: fewer curves
 
-Claim: on one core the compiled detector tests curves several times (at least 3) as fast as the plain reference of the
+Claim: on one core the compiled detector tests curves at least 10 times as fast as the plain reference of the
 tests (``tests/oracle.py``: non-negative least squares of exponentials and six screened steps, refined by Nelder-Mead),
 the first call apart, which compiles. The detector also estimates the correlation, weighs bumps, and errors, which the
 reference does not. Both fit the same model at the same correlation; beside the times stands how often they agree on
@@ -27,6 +27,7 @@ from typing import Any
 
 os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp()  # so that a first call compiles
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import numpy as np
@@ -47,15 +48,15 @@ def timed(what: Callable[[], Any]) -> tuple[float, Any]:
 
 def main() -> None:
     quick = "--quick" in sys.argv
-    n_compiled, n_plain = (60, 4) if quick else (600, 30)
+    n_compiled, n_plain = (60, 4) if quick else (1000, 400)
     one, several = LikelihoodRatio(max_steps=1, misfit=0.0, despike=1e6), LikelihoodRatio()
     step, loss, _ = worlds.curves("logistic", n=3)
     first, _ = timed(lambda: several.detect(loss, step.astype(float), np.full(3, 1.2)))
     print(
         f"first call, compiling: {first:.1f} s; curves of {step.size} checkpoints, σ = .03, φ = .5; curves/s on one core"
     )
-    print(f"{'family':16}{'one step':>10}{'two steps':>11}{'SciPy':>8}{'ratio':>8}{'T gate agrees':>15}")
-    ratios = []
+    print(f"{'family':16}{'one step':>10}{'three steps':>13}{'SciPy':>8}{'ratio':>8}{'T gate agrees':>15}")
+    ratios, agreements = [], []
     for family in FAMILIES:
         step, loss, truth = worlds.curves(family, n=n_compiled, floor=None, width=1.2)
         curves, t = loss + 0.3 * truth.drop[:, None], step.astype(float)
@@ -64,12 +65,13 @@ def main() -> None:
         seconds_two, _ = timed(lambda: several.detect(curves, t, base))  # noqa: B023
         pairs = list(zip(curves[:n_plain], found["phi"], strict=False))
         plain, fits = timed(lambda: [oracle.one_step(y, t, phi, n_candidates=6) for y, phi in pairs])  # noqa: B023
-        needed = 16 + 10 * np.maximum(0, found["phi"][:n_plain] - 0.5)
+        needed = one.threshold + 10 * np.maximum(0, found["phi"][:n_plain] - 0.5)
         agree = np.mean((found["statistic"][:n_plain] > needed) == (np.array([f.statistic for f in fits]) > needed))
+        agreements.append(agree)
         rates = n_compiled / seconds, n_compiled / seconds_two, n_plain / plain
         ratios.append(rates[0] / rates[2])
-        print(f"{family:16}{rates[0]:10.0f}{rates[1]:11.0f}{rates[2]:8.0f}{ratios[-1]:7.0f}x{agree:15.1%}")
-    print(f"least ratio: {min(ratios):.0f}x (claim: at least 3x)")
+        print(f"{family:16}{rates[0]:10.0f}{rates[1]:13.0f}{rates[2]:8.0f}{ratios[-1]:7.0f}x{agree:15.1%}")
+    print(f"least ratio: {min(ratios):.0f}x (claim: at least 10x); the T gate agrees on {np.mean(agreements):.2%} of all")
 
 
 if __name__ == "__main__":

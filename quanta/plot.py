@@ -217,11 +217,13 @@ def spectrum(result: xr.Dataset) -> Figure:
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure as PNG, 150 dots per inch, cut to what is drawn."""
+    """Write a figure as PNG, 150 dots per inch."""
     path = Path(path)
     if path.suffix != ".png":
         raise InputError(f"{path} has suffix {path.suffix!r}; a figure is saved as .png.")
-    figure.savefig(path, dpi=150, bbox_inches="tight", facecolor="white")
+    # A constrained layout leaves nothing outside; cutting to what is drawn would draw everything twice.
+    box = None if figure.get_layout_engine() else "tight"
+    figure.savefig(path, dpi=150, bbox_inches=box, facecolor="white")
     return path
 
 

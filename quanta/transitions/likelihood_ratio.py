@@ -11,7 +11,7 @@ from quanta._errors import InputError
 from quanta.transitions.base import AbstractDetector
 
 _WEIBULL_WIDTH = float(np.log(np.log(10) / np.log(10 / 9)))  # 10–90 % log-width of an exponential, 3.084 nats
-_BLOCK = 1000  # curves that a thread takes at a time
+_BLOCK = 250  # curves that a thread takes at a time
 
 
 @final
