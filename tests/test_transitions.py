@@ -107,8 +107,6 @@ def test_the_fitted_curve_is_the_one_described():
 def test_no_transition_is_found_in_smooth_families(detector, sigma, phi):
     false = {}
     for name in worlds.SMOOTH_FAMILIES:
-        if sigma > 0.03 and worlds.family_fields(name)["n_classes"] > 11:
-            continue  # S0 is near e there, and the bound on S no bound at this noise: benchmarks/calibration.py counts
         false[name] = int(is_sharp(detect(drawn(name, seed=2, sigma=sigma, phi=phi)[0], detector)).sum())
     assert max(false.values()) <= 2, false
     assert sum(false.values()) <= 0.01 * 60 * len(false), false
