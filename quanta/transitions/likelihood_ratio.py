@@ -1,5 +1,7 @@
 """The default detector: completely monotone null against null + steps, in AR(1) noise."""
 
+import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -86,6 +88,8 @@ class LikelihoodRatio(AbstractDetector):
                 fitted[part], steps[part],
             )  # fmt: skip
 
+        if not _batch.judge.signatures:
+            _compile(d, rules)
         _in_parts(survey, n)
         own = phi[np.isfinite(phi)]
         pool = float(np.median(own)) if self.phi is None and own.size else self.phi or 0.0
@@ -119,6 +123,21 @@ def _null_of(y: np.ndarray, d: Any, phi: float) -> tuple[np.ndarray, float]:
     _fit.pose(y, d, phi, k)
     rss = _fit.solve(y, d, 0, x, r, k)
     return y - r, rss
+
+
+def _compile(d: Any, rules: Any) -> None:
+    """Compile what has not been compiled on this machine, and say so if it takes its time."""
+    from quanta.transitions import _batch
+
+    message = "compiling the detector: once on this machine, about a minute"
+    timer = threading.Timer(3.0, logging.getLogger("quanta.transitions").warning, [message])
+    timer.daemon = True
+    timer.start()
+    one, phi, hint, spike = np.exp(-d.t / d.t[-1])[None], np.zeros(1), np.zeros((1, 2)), np.zeros(1, dtype=bool)
+    _batch.survey(one, d, rules, phi, np.zeros(1), hint, spike)
+    drawn = np.empty((1, 0), dtype=np.float32)
+    _batch.judge(one, d, phi, phi, hint, 0.0, rules, np.ones(1), np.empty((1, len(_batch.FIELDS))), drawn, drawn)
+    timer.cancel()
 
 
 def _in_parts(work: Callable[[slice], None], n: int) -> None:
