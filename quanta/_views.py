@@ -1,12 +1,13 @@
 """What the composition command adds where it applies: clocks, granularity, deciles, seeds, the spectrum."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from quanta import _clocks, composition, ensemble, partition, plot, transitions
+from quanta import _clocks, _intervention, composition, ensemble, partition, plot, transitions
 from quanta._verdict import LEAST_TESTED
 
 
@@ -73,6 +74,30 @@ def bootstrapped(
         onset = f"onset {float(row['onset_low']):.4g} to {float(row['onset_high']):.4g}"
         lines.append(f"    subtask {k}: p = {float(row['p_value']):.3f}, {onset}, found again in {int(row['n_found'])}")
     return View("bootstrap", table, lines, None)
+
+
+def draw_intervention(
+    path: Path,
+    ds: xr.Dataset,
+    changed: xr.Dataset,
+    again: Sequence[xr.Dataset],
+    result: xr.Dataset,
+    seed: int,
+) -> Path:
+    """Draw what a run foretold of itself under other frequencies."""
+    found = _intervention.judge(ds, changed, again, gamma=float(result["timing_exponent"]), seed=seed)
+    title = _intervention.reasons(found.claims)[0].partition(". ")[0]
+    return plot.save(plot.intervention(found, title), path)
+
+
+def typical(found: xr.Dataset) -> int:
+    """The subtask of median sharpness among the sharp, else among all."""
+    s = found["sharpness"].values.reshape(-1, found.sizes["subtask"])[0]
+    sharp = (found["status"].values.reshape(-1, found.sizes["subtask"])[0] == "sharp") & np.isfinite(s)
+    pool = np.flatnonzero(sharp if sharp.any() else np.isfinite(s))
+    if pool.size == 0:
+        return 0
+    return int(pool[np.argsort(s[pool])[pool.size // 2]])
 
 
 def as_json(view: View) -> Any:

@@ -324,12 +324,14 @@ def run(argv: Sequence[str] | None = None) -> int:
     plot.save(plot.run(flat, shown, result), figures[0])
     if options.bootstrap:
         views.append(_views.bootstrapped(flat, shown, detector, options.bootstrap, options.seed))
-    for k in options.explain or (_typical(found),):
+    for k in options.explain or (_views.typical(found),):
         figure, _ = explain(flat, int(k), shown)
         figures.append(out.path / f"subtask-{k}.png")
         plot.save(figure, figures[-1])
     if changed is not None:
-        figures.append(_draw_intervention(out.path / "intervention.png", ds, changed, again, result, options.seed))
+        figures.append(
+            _views.draw_intervention(out.path / "intervention.png", ds, changed, again, result, options.seed)
+        )
     figures += [plot.save(v.figure, out.path / f"{v.name}.png") for v in views if v.figure is not None]
     analyses = {"transitions": found, "composition": result} | {v.name: v.analysis for v in views}
     for group, analysis in analyses.items():
@@ -348,21 +350,6 @@ def run(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _draw_intervention(
-    path: Path,
-    ds: "xr.Dataset",
-    changed: "xr.Dataset",
-    again: "Sequence[xr.Dataset]",
-    result: "xr.Dataset",
-    seed: int,
-) -> Path:
-    from quanta import _intervention, plot
-
-    found = _intervention.judge(ds, changed, again, gamma=float(result["timing_exponent"]), seed=seed)
-    title = _intervention.reasons(found.claims)[0].partition(". ")[0]
-    return plot.save(plot.intervention(found, title), path)
-
-
 def _with_controls(
     ds: "xr.Dataset",
     found: "xr.Dataset",
@@ -378,18 +365,6 @@ def _with_controls(
         return found
     usable = [c for c, word in zip(controls, result.attrs["controls"], strict=True) if word.endswith(": ok")]
     return transitions.detect(ds, detector, control=usable, clock=clock)
-
-
-def _typical(found: "xr.Dataset") -> int:
-    """The subtask of median sharpness among the sharp, else among all."""
-    import numpy as np
-
-    s = found["sharpness"].values.reshape(-1, found.sizes["subtask"])[0]
-    sharp = (found["status"].values.reshape(-1, found.sizes["subtask"])[0] == "sharp") & np.isfinite(s)
-    pool = np.flatnonzero(sharp if sharp.any() else np.isfinite(s))
-    if pool.size == 0:
-        return 0
-    return int(pool[np.argsort(s[pool])[pool.size // 2]])
 
 
 def summarise(result: "xr.Dataset") -> dict[str, Any]:
