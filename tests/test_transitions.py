@@ -212,7 +212,7 @@ def test_learning_at_the_first_exposures_is_flagged_and_not_sharp():
         assert not is_sharp(found).any(), name
     many = detect(worlds.make("many_shot"))
     assert not many["few_exposures"].any()
-    assert is_sharp(many).mean() > 0.9
+    assert is_sharp(many).mean() > 0.75  # learning at the twentieth hit is less sharp than most steps
 
 
 def test_a_drop_that_begins_while_the_rate_decays_is_flagged_and_not_sharp():
