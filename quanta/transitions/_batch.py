@@ -3,10 +3,10 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from quanta.transitions._bump import best_bump
 from quanta.transitions._burr import describe
+from quanta.transitions._compile import inner, kernel
 from quanta.transitions._fit import add_step, autocorrelation, best_atom, place_steps, pose, refine, solve, step_row
 from quanta.transitions._linear import copy, support
 from quanta.transitions._sharpness import course, log_sharpness_error, steepest
@@ -107,13 +107,13 @@ class Fit(NamedTuple):
     x: np.ndarray  # (n_null + 3,)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _numerical(y, rules):
     """Weighted square that counts as numerical: the grid of exponentials is no finer."""
     return y.size * (rules.misfit * (y.max() - y.min())) ** 2 + 1e-30
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _off_floor(y):
     """Share of the checkpoints that are above zero: noise that a floor has cut is not what the test takes it for."""
     high = y.max()
@@ -124,18 +124,18 @@ def _off_floor(y):
     return 1.0 - on / y.size
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _constant(y):
     return y.max() - y.min() <= 1e-12 * max(abs(y.max()), 1e-300)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _independent(phi):
     """Share of independent checkpoints: T in white noise times this is roughly T in correlated noise."""
     return (1.0 - phi) / (1.0 + phi)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def survey(Y, d, rules, phi, statistic, theta, spike):
     """Ordinary least squares of every curve: its own φ (n,), its T at that φ, roughly (n,), and its step (n, 2).
 
@@ -171,7 +171,7 @@ def survey(Y, d, rules, phi, statistic, theta, spike):
         statistic[i] = T * _independent(phi[i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _best_one_step(y, d, hint, x_null, r_null, phi, null_rss, rules, k):
     """Null + one step, from the best of the grid or from where ordinary least squares ended."""
     small = _numerical(y, rules)
@@ -193,7 +193,7 @@ def _best_one_step(y, d, hint, x_null, r_null, phi, null_rss, rules, k):
     return Fit(np.int64(1), phi, rss, null_rss, theta, x), r
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _one_more(y, d, fit, r, pool, small, k):
     """A fit with one more step, at a φ estimated anew: one step too few leaves its residual correlated.
 
@@ -223,7 +223,7 @@ def _one_more(y, d, fit, r, pool, small, k):
     return Fit(q + 1, phi, rss, null_rss, theta, x), left, earned and x[n + q] > 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _weigh(y, d, fit, rules, base, k, out):
     """Gates of one fit, the curve being posed at its φ: fills ``out``, and says whether all are passed."""
     n, m, q = d.null.shape[0], y.size, fit.q
@@ -274,7 +274,7 @@ def _weigh(y, d, fit, rules, base, k, out):
     return out[_GATE_S] > 0 and out[_GATE_B] > 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _report(d, q, theta, x, out, fitted, steps):
     """Course of the fit that was chosen, and its curve, where wanted."""
     out[_START], out[_END], out[_BEFORE], out[_HALF], out[_MEAN], out[_VARIANCE] = course(d, theta, q, x)
@@ -297,7 +297,7 @@ def _report(d, q, theta, x, out, fitted, steps):
         fitted[p] = total[p]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _judge_null(y, d, phi, statistic, rules, k, out, fitted, steps):
     """Nothing speaks against the null: describe the null itself."""
     m, n = y.size, d.null.shape[0]
@@ -317,7 +317,7 @@ def _judge_null(y, d, phi, statistic, rules, k, out, fitted, steps):
     _report(d, np.int64(0), none, x, out, fitted, steps)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _judge_one(y, d, own, hint, pool, rules, base, k, out, fitted, steps):
     """Test one curve against the null, at the larger of its own φ and the run's."""
     m, n = y.size, d.null.shape[0]
@@ -352,7 +352,7 @@ def _judge_one(y, d, own, hint, pool, rules, base, k, out, fitted, steps):
     _report(d, chosen.q, chosen.theta, chosen.x, out, fitted, steps)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def judge(Y, d, own, statistic, hint, pool, rules, base, out, fitted, steps):
     """Test every curve.
 

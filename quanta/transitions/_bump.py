@@ -1,13 +1,13 @@
 """Compiled rival of a step: a bump in log time (an interference)."""
 
 import numpy as np
-from numba import njit
 
+from quanta.transitions._compile import inner
 from quanta.transitions._fit import best_atom, place_row, solve
 from quanta.transitions._linear import copy
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def best_bump(y, d, x_null, r_null, k):
     """Null plus one bump in ln t, the curve being posed in ``k``: weighted square."""
     m = y.size

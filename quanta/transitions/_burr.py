@@ -6,8 +6,8 @@ which leave a drift to it. The truth lies between; half the distance counts as e
 """
 
 import numpy as np
-from numba import njit
 
+from quanta.transitions._compile import inner, kernel
 from quanta.transitions._fit import damped_move, normal_equations, place_row, solve, step_row
 from quanta.transitions._linear import copy, support
 from quanta.transitions._sharpness import covariance
@@ -22,27 +22,27 @@ _BETWEEN = (0.25, 0.6, 0.8)  # what the distance of the two fits adds to the var
 _SHAPE_PRIOR = 1.0 / 1.5**2  # precision of ν: no shape is known to lie outside ±3
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def log_onset(place):
     """Ln t50 of a step at (ln τ, ln b, ν)."""
     nu = place[2] if abs(place[2]) > _NEAR_WEIBULL else _NEAR_WEIBULL
     return place[0] + np.log((2.0**nu - 1.0) / nu) / np.exp(place[1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _span(nu):
     """Width × b: nats of ln z between 90 % and 10 %."""
     return np.log((0.1**-nu - 1.0) / (0.9**-nu - 1.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def log_width(place):
     """Ln of the 10–90 % width."""
     nu = place[2] if abs(place[2]) > _NEAR_WEIBULL else _NEAR_WEIBULL
     return np.log(_span(nu)) - place[1]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def _row_and_tangents(d, place, k):
     """The step in row 0, in place, and its derivatives in (ln τ, ln b, ν)."""
     b = np.exp(place[1])
@@ -64,7 +64,7 @@ def _row_and_tangents(d, place, k):
     place_row(d, np.int64(0), k)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _others(d, theta, q, main, k):
     """Rows of the steps other than the main one, behind it."""
     i = np.int64(1)
@@ -75,7 +75,7 @@ def _others(d, theta, q, main, k):
             i += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _fit(y, d, theta, q, main, place, x, r, n_iterations, k):
     """Improve the main step's place and all amplitudes in place; returns the weighted square."""
     m = y.size
@@ -120,7 +120,7 @@ def _fit(y, d, theta, q, main, place, x, r, n_iterations, k):
     return rss
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _few_exponentials(y, d, theta, q, main, place, x, r, k):
     """Fit beside a constant and at most three exponentials, each of which must earn its place."""
     m, n = y.size, d.null.shape[0]
@@ -160,7 +160,7 @@ def _few_exponentials(y, d, theta, q, main, place, x, r, k):
     return rss
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _errors(d, q, place, x, noise, k):
     """Standard errors of ln t50, ln width and height, (3,); the rows and tangents must be in place."""
     n, m = d.null.shape[0], d.t.size
@@ -206,7 +206,7 @@ def _errors(d, q, place, x, noise, k):
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _of_shape(weibull, nu):
     """(ln τ, ln b, ν) of the step of shape ν with the onset and width of a Weibull step."""
     exponent = np.exp(weibull[1])
@@ -218,7 +218,7 @@ def _of_shape(weibull, nu):
     return place
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def describe(y, d, theta, q, main, x_fit, floor_rss, enough, k, out):
     """Describe the main step of a fit, the curve being posed in ``k``: fills ``out`` (6,), returns the weighted square.
 

@@ -8,8 +8,8 @@ Whole numbers are passed as ``np.int64(…)``: Numba compiles a function anew fo
 """
 
 import numpy as np
-from numba import njit
 
+from quanta.transitions._compile import inner, kernel
 from quanta.transitions._linear import (
     apply_precision,
     copy,
@@ -26,7 +26,7 @@ EXPONENT_LOW, EXPONENT_HIGH = 1.25, 60.0
 _APART, _UNLIKE = 0.25, 0.6  # candidates nearer than this in place and in shape say the same thing
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def pose(y, d, phi, k):
     """Set up the regression of one curve on the null atoms at one φ."""
     n = d.null.shape[0]
@@ -39,7 +39,7 @@ def pose(y, d, phi, k):
     np.dot(d.null, k.weighted, k.b[:n])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def place_row(d, i, k):
     """Complete the regression for ``rows[i]``, all rows before it being in place."""
     n = d.null.shape[0]
@@ -52,7 +52,7 @@ def place_row(d, i, k):
     _finish_row(c, n, i, k)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def place_atom(d, atoms, a, i, k):
     """Put atom ``a`` of a dictionary's grid into row i, using the stored products."""
     n, m = d.null.shape[0], d.t.size
@@ -71,7 +71,7 @@ def place_atom(d, atoms, a, i, k):
     _finish_row(c, n, i, k)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _finish_row(c, n, i, k):
     for p in range(i + 1):
         g = np.dot(k.rows[p], k.weighted_rows[i])
@@ -81,7 +81,7 @@ def _finish_row(c, n, i, k):
     k.scale[c] = 1.0 / (np.sqrt(k.G[c, c]) + 1e-300)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def solve(y, d, q, x, r, k):
     """Amplitudes x ≥ 0 of the null atoms and the q rows in place; residual r. Returns its weighted square."""
     n, m = d.null.shape[0], y.size
@@ -97,7 +97,7 @@ def solve(y, d, q, x, r, k):
     return quadratic(r, k.phi[0])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def step_row(log_t, log_time, log_exponent, row):
     """``row`` = e^{-z}, z = (t/τ)^n."""
     n = np.exp(log_exponent)
@@ -105,7 +105,7 @@ def step_row(log_t, log_time, log_exponent, row):
         row[p] = np.exp(-np.exp(min(n * (log_t[p] - log_time), 4.0)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _steps_and_tangents(d, theta, q, k):
     """Rows of q steps, in place, and their derivatives in (ln τ, ln n)."""
     for i in range(q):
@@ -120,7 +120,7 @@ def _steps_and_tangents(d, theta, q, k):
         place_row(d, i, k)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def place_steps(d, theta, q, k):
     """Rows of q steps, in place."""
     for i in range(q):
@@ -128,7 +128,7 @@ def place_steps(d, theta, q, k):
         place_row(d, i, k)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def normal_equations(d, n_tangents, per_row, q, x, r, k):
     """Curvature S and slope of the weighted square in the shapes' parameters, amplitudes eliminated."""
     n = d.null.shape[0]
@@ -152,7 +152,7 @@ def normal_equations(d, n_tangents, per_row, q, x, r, k):
             k.S[j, i] = s
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def damped_move(n, damping, k):
     """One Levenberg–Marquardt move from S and slope into ``move``, no part of it above .7."""
     for i in range(n):
@@ -165,7 +165,7 @@ def damped_move(n, damping, k):
         k.move[i] = min(max(k.move[i], -0.7), 0.7)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def refine(y, d, theta, q, x, r, n_iterations, least_gain, k):
     """Improve theta[:q] = (ln τ, ln n) and the amplitudes x in place, while T rises by ``least_gain`` at a time.
 
@@ -213,7 +213,7 @@ def refine(y, d, theta, q, x, r, n_iterations, least_gain, k):
     return rss
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def screen(d, atoms, q, x, r, n_wanted, k):
     """Put into ``chosen`` the atoms that best explain the residual, with and without the active columns projected out.
 
@@ -258,7 +258,7 @@ def screen(d, atoms, q, x, r, n_wanted, k):
     return _choose(atoms, score, plain, n_wanted, k.chosen)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _choose(atoms, score, plain, n_wanted, chosen):
     """Take the best of either score in turns, striking out what lies close by."""
     count = 0
@@ -281,7 +281,7 @@ def _choose(atoms, score, plain, n_wanted, chosen):
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def best_atom(y, d, atoms, q, x, r, n_candidates, k):
     """Best of the screened atoms in row q, the first q rows being in place: (weighted square, atom); x, r its fit."""
     n, m = d.null.shape[0], y.size
@@ -306,7 +306,7 @@ def best_atom(y, d, atoms, q, x, r, n_candidates, k):
     return best_rss, best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def add_step(y, d, theta, q, x, r, n_candidates, n_iterations, least_gain, k):
     """Improve a fit by one more step in theta[q]; the first q are in place. Returns the weighted square, inf if none."""
     _, best = best_atom(y, d, d.steps, q, x, r, n_candidates, k)
@@ -316,7 +316,7 @@ def add_step(y, d, theta, q, x, r, n_candidates, n_iterations, least_gain, k):
     return refine(y, d, theta, q + 1, x, r, n_iterations, least_gain, k)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def autocorrelation(r, n_parameters):
     """AR(1) φ of a residual, with small-sample and degrees-of-freedom corrections (Marriott & Pope 1954)."""
     m = r.size

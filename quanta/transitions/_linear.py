@@ -1,12 +1,13 @@
 """Compiled linear algebra of the detector: AR(1) weighting and non-negative least squares on a Gram matrix."""
 
 import numpy as np
-from numba import njit
+
+from quanta.transitions._compile import kernel
 
 _PIVOT = 1e-11  # exponentials a quarter of a nat apart are nearly collinear: smaller pivots are rounding
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def apply_precision(v, phi, out):
     """``out`` = Ω v, with Ω the precision of a unit-variance AR(1) process; v and out (m,)."""
     m = v.size
@@ -19,7 +20,7 @@ def apply_precision(v, phi, out):
         out[i] = inner * v[i] - side * (v[i - 1] + v[i + 1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def quadratic(v, phi):
     """V' Ω v."""
     a = 1.0 / (1.0 - phi * phi)
@@ -30,7 +31,7 @@ def quadratic(v, phi):
     return v[0] * v[0] + a * total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def gram_at(phi, plain, lagged, first_u, last_u, first_v, last_v, out):
     """``out`` = U Ω V' at any φ from stored products: plain = U V', lagged = its symmetrised lag-1 twin."""
     a = 1.0 / (1.0 - phi * phi)
@@ -41,7 +42,7 @@ def gram_at(phi, plain, lagged, first_u, last_u, first_v, last_v, out):
             out[i, j] = first * first_v[j] + inner * plain[i, j] - last * last_v[j] - side * lagged[i, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def factor(G, which, begin, k, L):
     """Rows ``begin`` to k of the lower Cholesky factor of G[which, which]; a pivot that vanishes is floored."""
     for i in range(begin, k):
@@ -57,7 +58,7 @@ def factor(G, which, begin, k, L):
         L[i, i] = np.sqrt(max(pivot, _PIVOT * G[g, g] + 1e-300))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def forward(L, k, v):
     """V ← L⁻¹ v in place."""
     for i in range(k):
@@ -67,7 +68,7 @@ def forward(L, k, v):
         v[i] = s / L[i, i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def backward(L, k, v):
     """V ← L⁻ᵀ v in place."""
     for i in range(k - 1, -1, -1):
@@ -77,7 +78,7 @@ def backward(L, k, v):
         v[i] = s / L[i, i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def solve_positive(A, b, k):
     """Solve A z = b in place of b for a small positive definite A, (k, k); A is overwritten by its factor."""
     for i in range(k):
@@ -90,14 +91,14 @@ def solve_positive(A, b, k):
     backward(A, k, b)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def copy(source, target):
     """``target`` = ``source``; a slice assignment would compile its error messages with it."""
     for i in range(source.size):
         target[i] = source[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def support(x, n, which):
     """List the positive entries of x[:n] in ``which``; returns how many."""
     k = 0
@@ -108,7 +109,7 @@ def support(x, n, which):
     return k
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def nnls(G, b, scale, usable, x, n, which, L, z, gradient):
     """Minimise x'Gx/2 − b'x over x ≥ 0 (Lawson–Hanson), from the support of x, in place.
 

@@ -1,12 +1,12 @@
 """Compiled description of a fit: how steep it is, how sure that is, and where it falls."""
 
 import numpy as np
-from numba import njit
 
+from quanta.transitions._compile import inner, kernel
 from quanta.transitions._linear import apply_precision, copy, support
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def _slope_at(d, theta, q, x, log_t):
     """−df/dln t of the fitted curve at one time."""
     n = d.null.shape[0]
@@ -21,7 +21,7 @@ def _slope_at(d, theta, q, x, log_t):
     return slope
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def unit_slope(place, log_t):
     """−ds/dln t of a unit step at (ln τ, ln n) = place."""
     e = np.exp(place[1])
@@ -29,7 +29,7 @@ def unit_slope(place, log_t):
     return e * z * np.exp(-z)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def steepest(d, theta, q, x):
     """Largest −df/dln t of the fitted curve, where it is (ln t), and the total drop f(0) − f(∞)."""
     n = d.null.shape[0]
@@ -56,7 +56,7 @@ def steepest(d, theta, q, x):
     return value, where, drop
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def log_sharpness_error(d, theta, q, x, where, slope, drop, noise, k):
     """Standard error of ln S by the delta method; the q rows must be in place in ``k``.
 
@@ -113,7 +113,7 @@ def log_sharpness_error(d, theta, q, x, where, slope, drop, noise, k):
     return np.sqrt(max(variance, 0.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def covariance(J, size, phi, noise, prior):
     """Gauss–Newton covariance of the parameters whose tangents are J (size, m); noise is the errors' variance.
 
@@ -141,7 +141,7 @@ def covariance(J, size, phi, noise, prior):
     return C
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def level(d, theta, q, x, log_t):
     """The fitted curve at one time."""
     n = d.null.shape[0]
@@ -155,7 +155,7 @@ def level(d, theta, q, x, log_t):
     return f
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inner
 def course(d, theta, q, x):
     """How the fitted curve runs within the window.
 

@@ -1,10 +1,11 @@
 """Lone checkpoints far above or below their neighbours: one bad evaluation is no transition."""
 
 import numpy as np
-from numba import njit
+
+from quanta.transitions._compile import kernel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def despike(y, limit, out):
     """Copy a curve (m,) with its lone spikes set to the median of their four neighbours; says whether it had one.
 
@@ -30,7 +31,7 @@ def despike(y, limit, out):
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def despike_all(Y, limit):
     """Curves (n, m) without their lone spikes, and which had one (n,)."""
     out, spike = np.empty(Y.shape), np.empty(Y.shape[0], np.bool_)

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from quanta.transitions._compile import kernel
 
 MAX_STEPS = 3
 _TANGENTS = 2 * MAX_STEPS
@@ -40,7 +41,7 @@ class Work(NamedTuple):
     chosen: np.ndarray  # (8,)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def allocate(d):
     """Work arrays for a dictionary."""
     m, n = d.t.size, d.null.shape[0] + MAX_STEPS
