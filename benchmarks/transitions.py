@@ -73,7 +73,9 @@ def main() -> None:
         rates = n_compiled / seconds, n_compiled / seconds_two, n_plain / plain
         ratios.append(rates[0] / rates[2])
         print(f"{family:16}{rates[0]:10.0f}{rates[1]:13.0f}{rates[2]:8.0f}{ratios[-1]:7.0f}x{agree:15.1%}")
-    print(f"least ratio: {min(ratios):.0f}x (claim: at least 10x); the T gate agrees on {np.mean(agreements):.2%} of all")
+    print(
+        f"least ratio: {min(ratios):.0f}x (claim: at least 10x); the T gate agrees on {np.mean(agreements):.2%} of all"
+    )
 
 
 if __name__ == "__main__":

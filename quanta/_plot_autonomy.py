@@ -4,21 +4,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from quanta import plot
+from quanta import _plot_style as style
 from quanta._autonomy import Autonomy
 
 _LINES = {  # of the mean loss: what it is, its colour, width and dashes
-    "no change": ("the change ignored", plot._GREY, 1.4, (0, (4, 2))),
-    "(p'/p)^γ": (r"foretold by $(p'/p)^\gamma$", plot._ACCENT, 1.4, (0, (1, 1.5))),
-    "p'/p": ("foretold by $p'/p$", plot._ACCENT, 2.0, "-"),
-    "real": ("the run itself", plot._INK, 2.2, "-"),
+    "no change": ("the change ignored", style.GREY, 1.4, (0, (4, 2))),
+    "(p'/p)^γ": (r"foretold by $(p'/p)^\gamma$", style.ACCENT, 1.4, (0, (1, 1.5))),
+    "p'/p": ("foretold by $p'/p$", style.ACCENT, 2.0, "-"),
+    "real": ("the run itself", style.INK, 2.2, "-"),
 }
 
 
 def intervention(found: Autonomy, title: str = "") -> Figure:
     """Two panels, or three where some subtasks were left alone; see :func:`quanta.plot.intervention`."""
     split = bool(found.unchanged.any())
-    figure, axes = plot._figure(title, panels=3 if split else 2)
+    figure, axes = style.figure(title, panels=3 if split else 2)
     if split:
         figure.set_size_inches(12.5, 4.6)
         _draw_means(axes[1], found, found.mean_changed, "mean over the changed subtasks alone")
@@ -33,9 +33,9 @@ def _draw_means(axes: Axes, found: Autonomy, mean: dict[str, np.ndarray], title:
     for name, (label, colour, width, dashes) in _LINES.items():
         if np.isfinite(mean[name]).any():
             axes.plot(found.step, mean[name], color=colour, lw=width, ls=dashes, label=label)
-    plot._log_axes(axes, found.step[np.isfinite(mean["real"])], None)
+    style.log_axes(axes, found.step[np.isfinite(mean["real"])], None)
     axes.set_ylim(0, 1.05 * max([float(h.max()) for h in heights if h.size], default=1.0))
-    plot._label(axes, "training step", "", title)
+    style.label(axes, "training step", "", title)
 
 
 def _draw_shifts(axes: Axes, found: Autonomy) -> None:
@@ -46,19 +46,19 @@ def _draw_shifts(axes: Axes, found: Autonomy) -> None:
     reach = reach + np.array([-0.08, 0.08]) * max(float(np.ptp(reach)), 0.5)
     spread = found.claims["reseed_spread"]
     if np.isfinite(spread):
-        axes.fill_between(reach, reach - spread, reach + spread, color=plot._PALE, lw=0, label="± sd of a re-seed")
-    axes.plot(reach, reach, color=plot._INK, lw=1.4, label="independent subtasks")
+        axes.fill_between(reach, reach - spread, reach + spread, color=style.PALE, lw=0, label="± sd of a re-seed")
+    axes.plot(reach, reach, color=style.INK, lw=1.4, label="independent subtasks")
     g = found.claims["own_effect"]
     if np.isfinite(g):
         middle, height = x.mean(), y.mean()
         label = f"fit: $t \\propto p^{{{-g:.2f}}}$"
-        axes.plot(reach, height + g * (reach - middle), color=plot._ACCENT, lw=1.2, ls=(0, (4, 2)), label=label)
+        axes.plot(reach, height + g * (reach - middle), color=style.ACCENT, lw=1.2, ls=(0, (4, 2)), label=label)
     alone = found.unchanged[seen]
     if alone.any():
-        axes.scatter(x[alone], y[alone], s=22, color=plot._GREY, lw=0, label="left alone", zorder=3)
-    axes.scatter(x[~alone], y[~alone], s=26, color=plot._ACCENT, lw=0, label="frequency changed", zorder=3)
+        axes.scatter(x[alone], y[alone], s=22, color=style.GREY, lw=0, label="left alone", zorder=3)
+    axes.scatter(x[~alone], y[~alone], s=26, color=style.ACCENT, lw=0, label="frequency changed", zorder=3)
     axes.set_xlim(*reach)
     axes.legend(frameon=False, loc="upper left", fontsize=9)
-    plot._label(
+    style.label(
         axes, "how much more frequent: ln $p'/p$", "how much earlier: ln $t/t'$", "when each subtask was half learned"
     )

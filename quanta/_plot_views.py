@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from quanta import plot
+from quanta import _plot_style as style
 
 _SHARP, _OPEN, _SMOOTH = "#21918c", "#d3d3d3", "#b8de29"
 
@@ -13,15 +13,15 @@ _SHARP, _OPEN, _SMOOTH = "#21918c", "#d3d3d3", "#b8de29"
 def granularity(levels: xr.Dataset, deciles: xr.Dataset | None = None) -> Figure:
     """The share that is sharp at every level, beside shuffled labels, and its bounds by decile of frequency."""
     title = "How much is sharp depends on the partition: what is smooth of groups is said of that partition only"
-    figure, axes = plot._figure(title, panels=1 if deciles is None else 2)
+    figure, axes = style.figure(title, panels=1 if deciles is None else 2)
     left = axes[0]
     y = -np.arange(levels.sizes["level"], dtype=float)
     known = levels["n_tested"].values > 0
     value, low, high = (levels[f"fraction_sharp{end}"].values for end in ("", "_low", "_high"))
-    left.hlines(y[known], low[known], high[known], color=plot._ACCENT, lw=1.5)
-    left.plot(value[known], y[known], "o", color=plot._ACCENT, ms=7, label="as labelled, with 95 % interval")
+    left.hlines(y[known], low[known], high[known], color=style.ACCENT, lw=1.5)
+    left.plot(value[known], y[known], "o", color=style.ACCENT, ms=7, label="as labelled, with 95 % interval")
     shuffled = levels["shuffled_fraction_sharp"].values
-    left.plot(shuffled, y, "x", color=plot._GREY, ms=8, mew=1.6, label="labels shuffled")
+    left.plot(shuffled, y, "x", color=style.GREY, ms=8, mew=1.6, label="labels shuffled")
     names = {"subtask": "each subtask", "whole": "the whole"}
     sizes = levels["n_subtasks"].values.astype(int)
     left.set_yticks(
@@ -30,7 +30,7 @@ def granularity(levels: xr.Dataset, deciles: xr.Dataset | None = None) -> Figure
     left.set_ylim(y[-1] - 0.6, 0.6)
     left.set_xlim(-0.03, 1.03)
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=9)
-    plot._label(left, "share of the tested that is sharp", "", "by granularity (number of subtasks)")
+    style.label(left, "share of the tested that is sharp", "", "by granularity (number of subtasks)")
     if deciles is not None:
         _deciles(axes[1], deciles)
     return figure
@@ -47,20 +47,20 @@ def _deciles(axes: Axes, parts: xr.Dataset) -> None:
     axes.set_xticks(x)
     axes.set_ylim(0, 1)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, fontsize=9)
-    plot._label(axes, "decile of frequency (1: the most frequent)", "", "share of the fall of the loss in each decile")
+    style.label(axes, "decile of frequency (1: the most frequent)", "", "share of the fall of the loss in each decile")
 
 
 def seeds(result: xr.Dataset) -> Figure:
     """The onset of every subtask in every seed, the earliest subtask on top; in colour those of two modes."""
-    figure, (axes,) = plot._figure(str(result.attrs["sentence"]), panels=1)
+    figure, (axes,) = style.figure(str(result.attrs["sentence"]), panels=1)
     onsets = result["onset"].transpose(..., "subtask").values
     order = np.argsort(result["onset_median"].values, kind="stable")
     order = order[np.isfinite(result["onset_median"].values[order])]
     bimodal = _two_modes(result)
     for row, k in enumerate(order):
-        colour = plot._ACCENT if bimodal[k] else plot._INK
+        colour = style.ACCENT if bimodal[k] else style.INK
         low, median, high = (float(result[f"onset_{end}"][k]) for end in ("low", "median", "high"))
-        axes.hlines(row, low, high, color=plot._PALE, lw=4, zorder=1)
+        axes.hlines(row, low, high, color=style.PALE, lw=4, zorder=1)
         axes.plot(onsets[:, k], np.full(onsets.shape[0], row), ".", color=colour, ms=5, alpha=0.6, lw=0)
         axes.plot(median, row, "|", color=colour, ms=9, mew=1.5)
     axes.set_xscale("log")
@@ -68,7 +68,7 @@ def seeds(result: xr.Dataset) -> Figure:
     axes.set_yticks([])
     between, within = (float(result[f"variance_between_{of}"]) ** 0.5 for of in ("subtasks", "seeds"))
     said = f"sd of ln onset: {between:.2f} between subtasks, {within:.2f} between seeds"
-    plot._label(
+    style.label(
         axes,
         "onset (training step): a dot for each seed, a line for 80 % of them",
         "subtasks, the first to be learned on top",
@@ -88,17 +88,17 @@ def _two_modes(result: xr.Dataset) -> np.ndarray:
 def spectrum(result: xr.Dataset) -> Figure:
     """The measured spectrum, and over it the two that were rebuilt."""
     title = "When the loss falls, measured and rebuilt; of smooth curves it is rebuilt as well: no evidence of steps"
-    figure, (axes,) = plot._figure(title, panels=1)
+    figure, (axes,) = style.figure(title, panels=1)
     step = result["step"].values
-    axes.fill_between(step, 0, result["measured"].values, color=plot._PALE, lw=0)
-    axes.plot(step, result["measured"].values, color=plot._INK, lw=2, label="measured (smoothed)")
+    axes.fill_between(step, 0, result["measured"].values, color=style.PALE, lw=0)
+    axes.plot(step, result["measured"].values, color=style.INK, lw=2, label="measured (smoothed)")
     for name, words, colour, dashes in (
-        ("rebuilt", "rebuilt from onsets, heights and widths", plot._ACCENT, "-"),
-        ("smooth", "exponentials at the same half-times", plot._GREY, (0, (4, 2))),
+        ("rebuilt", "rebuilt from onsets, heights and widths", style.ACCENT, "-"),
+        ("smooth", "exponentials at the same half-times", style.GREY, (0, (4, 2))),
     ):
         label = f"{words}: Q² = {float(result[f'{name}_q2']):.2f}"
         axes.plot(step, result[name].values, color=colour, lw=1.8, ls=dashes, label=label)
-    plot._log_axes(axes, step, None)
+    style.log_axes(axes, step, None)
     axes.legend(frameon=False, fontsize=9)
-    plot._label(axes, "training step", "", f"-dL/d ln t, {result['measured'].attrs['units']}")
+    style.label(axes, "training step", "", f"-dL/d ln t, {result['measured'].attrs['units']}")
     return figure

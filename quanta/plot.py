@@ -5,7 +5,6 @@ window opens and no global state changes. Nothing else in the package imports ma
 """
 
 import os
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 
+from quanta import _plot_style as style
 from quanta._errors import InputError
 
 __all__ = ["compare", "discovery", "explain", "granularity", "intervention", "plan", "run", "save", "seeds", "spectrum"]
 
-_INK, _GREY, _PALE = "#222222", "#8a8a8a", "#e4e4e4"
-_ACCENT = "#d55e00"  # vermilion: told from viridis by every kind of colour vision
 _MAX_CURVES = 60
 _MAX_EDGES = 40  # more white lines between pieces would hide the pieces
 _PASSED = {True: "✓", False: "✗"}
@@ -57,7 +55,7 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
     curves, name = _metric(record)
     step = record["step"].values.astype(float)
     colours, norm = _by_frequency(record)
-    figure, (left, right) = _figure(_sentence(result), panels=2)
+    figure, (left, right) = style.figure(_sentence(result), panels=2)
     _draw_subtasks(left, record, found, curves, colours)
     weight = record["weight"].values
     mean = weight @ curves
@@ -65,14 +63,14 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
         pieces, onset = _pieces(found, weight)
         whole = weight @ found["fitted"].transpose("subtask", "step").values
         _draw_pieces(right, step, whole - pieces.sum(axis=0), pieces, onset, colours)
-    right.plot(step, mean, color=_INK, lw=2)
+    right.plot(step, mean, color=style.INK, lw=2)
     # Linear heights: the area of a piece is its part in the loss.
-    _log_axes(right, step, None)
+    style.log_axes(right, step, None)
     right.set_ylim(0, 1.05 * float(mean.max()))
-    _label(
+    style.label(
         right, "training step", "", f"the mean {name}{', and the steps it is the sum of' if found is not None else ''}"
     )
-    _label(left, "training step", "", f"the {name} of each subtask, as a share of its start")
+    style.label(left, "training step", "", f"the {name} of each subtask, as a share of its start")
     if norm is not None:
         bar = figure.colorbar(
             ScalarMappable(norm, _palette()), ax=[left, right], location="bottom", aspect=60, shrink=0.5, pad=0.02
@@ -101,17 +99,19 @@ def explain(record: xr.Dataset, fit: Mapping[str, Any]) -> Figure:
     step = np.asarray(fit.get("step", record["step"].values), dtype=float)
     curve = np.asarray(fit["curve"] if "curve" in fit else _one_curve(record, fit), dtype=float)
     null, fitted = (np.asarray(fit[name], dtype=float) for name in ("null", "fitted"))
-    figure, (axes, text) = _figure(str(fit["title"]), panels=2, ratios=(3, 2))
-    axes.plot(step, curve, ".", color=_GREY, ms=5, label="measured")
-    axes.plot(step, null, color=_INK, lw=1.5, ls=(0, (4, 2)), label="best smooth curve (null)")
-    axes.plot(step, fitted, color=_ACCENT, lw=2, label="smooth curve + one step")
+    figure, (axes, text) = style.figure(str(fit["title"]), panels=2, ratios=(3, 2))
+    axes.plot(step, curve, ".", color=style.GREY, ms=5, label="measured")
+    axes.plot(step, null, color=style.INK, lw=1.5, ls=(0, (4, 2)), label="best smooth curve (null)")
+    axes.plot(step, fitted, color=style.ACCENT, lw=2, label="smooth curve + one step")
     onset = float(fit.get("onset", np.nan))
     if np.isfinite(onset):
-        axes.axvline(onset, color=_ACCENT, lw=1, ls=":")
-        axes.annotate(f" onset {onset:.4g}", (onset, 1), xycoords=("data", "axes fraction"), va="top", color=_ACCENT)
+        axes.axvline(onset, color=style.ACCENT, lw=1, ls=":")
+        axes.annotate(
+            f" onset {onset:.4g}", (onset, 1), xycoords=("data", "axes fraction"), va="top", color=style.ACCENT
+        )
     axes.legend(frameon=False, loc="lower left", fontsize=9)
-    _log_axes(axes, step, None)
-    _label(axes, "training step", "", str(fit.get("metric", "loss")))
+    style.log_axes(axes, step, None)
+    style.label(axes, "training step", "", str(fit.get("metric", "loss")))
     _write_gates(text, fit["gates"])
     return figure
 
@@ -138,19 +138,19 @@ def compare(record: xr.Dataset, result: xr.Dataset) -> Figure:
     predicted = result["prediction"].sel(model=best).values
     order = result["onset"].sel(model=best).values
     colours, _ = _by_frequency(record)
-    figure, (axes,) = _figure(str(result.attrs["headline"]), panels=1)
+    figure, (axes,) = style.figure(str(result.attrs["headline"]), panels=1)
     floor = result["floor_part"].sel(model=best).values
     pieces = weight[:, None] * (predicted - floor[:, None])
     _draw_pieces(axes, step, np.full(step.size, weight @ floor), pieces, order, colours)
     for name, dashes in {"permuted onsets": (0, (1, 1.5)), "exponential": (0, (5, 2))}.items():
         if name != best:
             curve = weight @ result["prediction"].sel(model=name).values
-            axes.plot(step, curve, color=_INK, lw=1, ls=dashes, label=f"null: {name}")
-    axes.plot(step, weight @ predicted, color=_ACCENT, lw=2, label=f"{best}: its subtasks, summed")
-    axes.plot(step, real, color=_INK, lw=2.4, label="the real run")
-    _log_axes(axes, step, real)
+            axes.plot(step, curve, color=style.INK, lw=1, ls=dashes, label=f"null: {name}")
+    axes.plot(step, weight @ predicted, color=style.ACCENT, lw=2, label=f"{best}: its subtasks, summed")
+    axes.plot(step, real, color=style.INK, lw=2.4, label="the real run")
+    style.log_axes(axes, step, real)
     axes.legend(loc="lower left", fontsize=9, reverse=True, framealpha=0.92, edgecolor="none")
-    _label(axes, "training step", "", "mean loss; each subtask was predicted from the other half of them")
+    style.label(axes, "training step", "", "mean loss; each subtask was predicted from the other half of them")
     return figure
 
 
@@ -244,15 +244,15 @@ def _draw_subtasks(
         seen = [k for k in drawn if np.isfinite(onset[k]) and onset[k] > 0]
         smooth = found["fitted"].transpose("subtask", "step").values / _start(record, curves)[:, None]
         heights = [np.interp(np.log(onset[k]), np.log(step[step > 0]), smooth[k, step > 0]) for k in seen]
-        axes.scatter(onset[seen], heights, s=16, color=_ACCENT, zorder=3, lw=0)
+        axes.scatter(onset[seen], heights, s=16, color=style.ACCENT, zorder=3, lw=0)
         if seen:
             first = int(np.argmin(onset[seen]))
             axes.annotate(
                 "onsets", (onset[seen][first], heights[first]), (-7, 0), textcoords="offset points",
-                ha="right", va="center", color=_ACCENT, size=9,
+                ha="right", va="center", color=style.ACCENT, size=9,
             )  # fmt: skip
     axes.set_ylim(-0.03, min(1.3, max(1.08, float(share[drawn].max()))))
-    _log_axes(axes, step, None)
+    style.log_axes(axes, step, None)
 
 
 def _pieces(found: xr.Dataset, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -268,7 +268,7 @@ def _draw_pieces(
 ) -> None:
     """Pieces stacked in order of onset upon ``rest``, which is no step: the first to come lies on top."""
     below = np.maximum(rest, 0.0)
-    axes.fill_between(step, 0, below, color=_PALE, lw=0)
+    axes.fill_between(step, 0, below, color=style.PALE, lw=0)
     order = np.array([k for k in np.argsort(-onset, kind="stable") if np.isfinite(onset[k])], dtype=int)
     groups = np.array_split(order, min(len(order), _MAX_CURVES)) if len(order) else []
     for group in groups:
@@ -285,42 +285,13 @@ def _write_gates(axes: Axes, gates: Sequence[tuple[str, str, str, bool]]) -> Non
     spacing = 1 / max(len(gates), 6)
     for i, (name, value, needed, passed) in enumerate(gates):
         y = 1 - i * spacing
-        colour = _INK if passed else _ACCENT
+        colour = style.INK if passed else style.ACCENT
         axes.text(0, y, _PASSED[bool(passed)], color=colour, weight="bold", va="top", size=12)
         axes.text(0.08, y, name, color=colour, va="top", size=10)
-        axes.text(0.08, y - 0.42 * spacing, f"{value}  (needed: {needed})", color=_GREY, va="top", size=9)
+        axes.text(0.08, y - 0.42 * spacing, f"{value}  (needed: {needed})", color=style.GREY, va="top", size=9)
 
 
 # ------------------------------------------------------------------------------------------ how it is drawn
-
-
-def _figure(title: str, *, panels: int, ratios: Sequence[float] | None = None) -> tuple[Figure, list[Axes]]:
-    """A figure nine inches wide, with its title wrapped above the panels."""
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(9, 4.8), layout="constrained")
-        if title:
-            lines = textwrap.fill(title, 108)
-            figure.suptitle(lines, x=0.01, ha="left", size=11, color=_INK)
-        grid = figure.subplots(1, panels, squeeze=False, gridspec_kw={"width_ratios": ratios, "wspace": 0.06})
-    return figure, list(grid[0])
-
-
-def _label(axes: Axes, x: str, y: str, title: str) -> None:
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.set_title(title, loc="left", size=10, color=_INK)
-    axes.tick_params(color=_GREY, labelcolor=_INK, labelsize=9)
-
-
-def _log_axes(axes: Axes, step: np.ndarray, height: np.ndarray | None) -> None:
-    """Logarithmic steps; if heights are given, logarithmic too, over at most three decades."""
-    axes.set_xscale("log")
-    positive = step[step > 0]
-    axes.set_xlim(positive.min(), positive.max())
-    if height is not None and np.any(height > 0):
-        axes.set_yscale("log")
-        top, low = float(height.max()), float(height[height > 0].min())
-        axes.set_ylim(max(low / 1.3, top * 1e-3), top * 1.3)
 
 
 def _palette() -> Colormap:

@@ -10,7 +10,7 @@ import numpy as np
 from quanta.transitions._compile import inner, kernel
 from quanta.transitions._fit import damped_move, normal_equations, place_row, solve, step_row
 from quanta.transitions._linear import copy, support
-from quanta.transitions._sharpness import covariance
+from quanta.transitions._sharpness import covariance, identifiable
 
 _LOW_SHAPE, _HIGH_SHAPE = -0.6, 4.0
 _LOW_EXPONENT, _HIGH_EXPONENT = np.log(1.0), np.log(80.0)
@@ -165,17 +165,7 @@ def _errors(d, q, place, x, noise, k):
     """Standard errors of ln t50, ln width and height, (3,); the rows and tangents must be in place."""
     n, m = d.null.shape[0], d.t.size
     active = np.empty(n + q, np.int64)
-    found = support(x, n + q, active)
-    count = 0
-    slow = x[0] > 0.0
-    for c in range(found):
-        j = active[c]
-        if 0 < j < n and d.null_time[j] > d.t[m - 1]:
-            if slow:
-                continue
-            slow = True
-        active[count] = j
-        count += 1
+    count = identifiable(d, x, n + q, active)
     size = count + 3
     J = np.empty((size, m))
     for c in range(count):

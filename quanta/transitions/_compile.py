@@ -1,8 +1,12 @@
 """How the detector's functions are compiled."""
 
+from typing import Any
+
 from numba import njit
 
-kernel = njit(cache=True, nogil=True, error_model="numpy")
+_compiled: Any = njit  # its stubs know no option beyond a few
+_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+kernel = _compiled(**_OPTIONS)
 """For functions that Python may call."""
-inner = njit(cache=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inner = _compiled(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """For functions that only kernels call: to unwrap some sixty arrays takes longer to compile than most of them."""

@@ -56,6 +56,27 @@ def steepest(d, theta, q, x):
     return value, where, drop
 
 
+@inner
+def identifiable(d, x, n_columns, active):
+    """List the columns in use in ``active``; returns how many.
+
+    Within the window, exponentials slower than it and the constant cannot be told apart: one stands for all.
+    """
+    n, last = d.null.shape[0], d.t[d.t.size - 1]
+    found = support(x, n_columns, active)
+    count = np.int64(0)
+    slow = x[0] > 0.0
+    for c in range(found):
+        j = active[c]
+        if 0 < j < n and d.null_time[j] > last:
+            if slow:
+                continue
+            slow = True
+        active[count] = j
+        count += 1
+    return count
+
+
 @kernel
 def log_sharpness_error(d, theta, q, x, where, slope, drop, noise, k):
     """Standard error of ln S by the delta method; the q rows must be in place in ``k``.
@@ -65,18 +86,7 @@ def log_sharpness_error(d, theta, q, x, where, slope, drop, noise, k):
     """
     n, m = d.null.shape[0], d.t.size
     active = np.empty(n + q, np.int64)
-    found = support(x, n + q, active)
-    # Within the window, exponentials slower than it and the constant cannot be told apart; one stands for all.
-    count = 0
-    slow = x[0] > 0.0
-    for c in range(found):
-        j = active[c]
-        if 0 < j < n and d.null_time[j] > d.t[m - 1]:
-            if slow:
-                continue
-            slow = True
-        active[count] = j
-        count += 1
+    count = identifiable(d, x, n + q, active)
     size = count + 2 * q
     J = np.empty((size, m))
     g = np.zeros(size)
