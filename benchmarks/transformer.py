@@ -14,11 +14,10 @@ import collections
 import numpy as np
 
 from quanta import composition, train, transitions
+from quanta._train_report import FLOW_TIMES
 from quanta.frequencies import Zipf
 from quanta.models import MODELS
 from quanta.tasks import TASKS
-
-FLOW_TIMES = 250
 
 
 def run(seed: int, rate: float, steps: int) -> list[str]:
