@@ -40,6 +40,8 @@ class Dictionary(NamedTuple):
     fine: np.ndarray  # (n_fine,) ln t, on which slopes and levels are sought
     null_fine: np.ndarray  # (n_null, n_fine): the null atoms there, and their slopes −d/dln t
     null_slope: np.ndarray
+    counted: np.ndarray  # (n_null,): the share of each null atom that counts as drop
+    search: int  # index into fine from which slopes are sought
 
 
 def _products(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,6 +78,11 @@ def make(t: np.ndarray) -> Dictionary:
     bump_rows = np.exp(-0.5 * ((x - centre[:, None]) / np.exp(width)[:, None]) ** 2)
     fine = np.linspace(low, high, 320)
     age = np.exp(fine) / null_time[:, None]
+    # Without a checkpoint at 0, what was over before the first one is not known: a trace of it, noise perhaps, would be
+    # extrapolated to thousands of times the loss. It counts as at most e times what is left of it at the first checkpoint.
+    seen_from_0 = bool(t[0] == 0)
+    counted = np.ones(null_time.size) if seen_from_0 else np.minimum(1.0, np.exp(1.0 - t[0] / null_time))
+    search = 0 if seen_from_0 else int(np.searchsorted(fine, first + 1.0))
     return Dictionary(
         t,
         log_t,
@@ -89,6 +96,8 @@ def make(t: np.ndarray) -> Dictionary:
         fine,
         np.exp(-age),
         age * np.exp(-age),
+        counted,
+        search,
     )
 
 

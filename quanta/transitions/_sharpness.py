@@ -29,13 +29,22 @@ def unit_slope(place, log_t):
     return e * z * np.exp(-z)
 
 
+@inner
+def _counted_step(d, place):
+    """The share of a step that counts as drop, as for the null atoms: all of it unless it was over before the start."""
+    left = np.exp(-np.exp(min(np.exp(place[1]) * (d.log_t[0] - place[0]), 4.0)))
+    return min(1.0, np.e * left)
+
+
 @kernel
 def steepest(d, theta, q, x):
     """Largest −df/dln t of the fitted curve, where it is (ln t), and the total drop f(0) − f(∞)."""
     n = d.null.shape[0]
     drop = 0.0
-    for j in range(1, n + q):
-        drop += x[j]
+    for j in range(1, n):
+        drop += x[j] * d.counted[j]
+    for i in range(q):
+        drop += x[n + i] * _counted_step(d, theta[i])
     slope = np.zeros(d.fine.size)
     for j in range(1, n):
         if x[j] > 0.0:
@@ -46,12 +55,12 @@ def steepest(d, theta, q, x):
         if x[n + i] > 0.0:
             for p in range(slope.size):
                 slope[p] += x[n + i] * unit_slope(theta[i], d.fine[p])
-    best = np.argmax(slope)
+    best = d.search + np.argmax(slope[d.search :])
     value, where = slope[best], d.fine[best]
     # A step's own steepest point can lie between the fine grid's.
     for i in range(q):
         own = _slope_at(d, theta, q, x, theta[i, 0])
-        if own > value:
+        if own > value and theta[i, 0] >= d.fine[d.search]:
             value, where = own, theta[i, 0]
     return value, where, drop
 
@@ -97,10 +106,10 @@ def log_sharpness_error(d, theta, q, x, where, slope, drop, noise, k):
             copy(d.null[j], J[c])
             if j > 0:
                 u = t / d.null_time[j]
-                g[c] = u * np.exp(-u) / slope - 1.0 / drop
+                g[c] = u * np.exp(-u) / slope - d.counted[j] / drop
         else:
             copy(k.rows[j - n], J[c])
-            g[c] = unit_slope(theta[j - n], where) / slope - 1.0 / drop
+            g[c] = unit_slope(theta[j - n], where) / slope - _counted_step(d, theta[j - n]) / drop
     moved = np.empty(2)
     for i in range(q):
         e = np.exp(theta[i, 1])
@@ -196,6 +205,8 @@ def course(d, theta, q, x):
     for p in range(value.size):
         if d.fine[p] > last:
             break
+        if d.fine[p] < d.log_t[0]:
+            continue
         fall = max(previous - value[p], 0.0)
         centre = 0.5 * (previous_log + d.fine[p])
         mass += fall
