@@ -78,6 +78,8 @@ def reasons(claims: Mapping[str, float]) -> list[str]:
 def _state(claims: Mapping[str, float]) -> str:
     """What can be said of autonomy, by intervals alone."""
     ignored = claims["autonomy_no_change_q2_changed"]
+    if not np.isfinite(ignored):
+        return "cannot be told: no subtask whose frequency was changed is still trained on"
     if not claims["autonomy_q2_changed_high"] > ignored:
         return "fails: the changed frequencies explain nothing"
     if not np.isfinite(claims["reseed_shift_bound"]):

@@ -9,6 +9,7 @@ import xarray as xr
 
 from quanta import _clocks, _intervention, composition, ensemble, partition, plot, transitions
 from quanta._verdict import LEAST_TESTED
+from quanta.transitions import _gaps
 
 
 class View(NamedTuple):
@@ -57,8 +58,29 @@ def views(
         lines = [f"  seeds: {over.attrs['sentence']}.", *_listed(over)]
         yield View("seeds", over, lines, plot.seeds(over) if np.isfinite(over["onset"]).any() else None)
     if "loss" in record and int(found["changed"].sum()) >= LEAST_TESTED:
-        rebuilt = composition.spectrum(record, found)
+        rebuilt = composition.spectrum(*bridged(record, found))
         yield View("spectrum", rebuilt, _listed(rebuilt), plot.spectrum(rebuilt))
+
+
+def bridged(record: xr.Dataset, found: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """Both with gaps bridged, for what needs whole curves: pictures and sums; subtasks never measured are left out."""
+    metrics = [name for name in ("loss", "probability", "accuracy") if name in record]
+    if not any(bool(record[name].isnull().any()) for name in metrics):
+        return record, found
+    known = record[metrics[0]].notnull().any([dim for dim in record[metrics[0]].dims if dim != "subtask"]).values
+    record, found = (ds.isel(subtask=np.flatnonzero(known)) for ds in (record, found))
+    step = record["step"].values.astype(float)
+
+    def fill(array: xr.DataArray) -> xr.DataArray:
+        values = array.transpose(..., "step")
+        flat = _gaps.fill(values.values.reshape(-1, step.size).astype(float), step)
+        return values.copy(data=flat.reshape(values.shape))
+
+    record = record.assign({name: fill(record[name]) for name in metrics})
+    weight = record["weight"] / record["weight"].sum()
+    return record.assign(weight=weight), found.assign(
+        {name: fill(found[name]) for name in _gaps.CURVES if name in found}
+    )
 
 
 def bootstrapped(

@@ -220,9 +220,11 @@ def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None"
     (matplotlib.figure.Figure, str)
         The panel, and the same in words.
     """
+    import numpy as np
+
     from quanta import _composition_report, plot
     from quanta import transitions as detection
-    from quanta.transitions import _clock
+    from quanta.transitions import _clock, _gaps
 
     n = record.sizes["subtask"]
     if not 0 <= subtask < n:
@@ -235,6 +237,9 @@ def explain(record: "xr.Dataset", subtask: int, transitions: "xr.Dataset | None"
     metric = transitions.attrs["metric"]
     curve = record[metric].isel(subtask=subtask).values.astype(float)
     curve = curve if metric == "loss" else 1 - curve
+    if np.isnan(curve).all():
+        raise InputError(f"subtask {subtask} was never measured; explain another one.")
+    curve = _gaps.fill(curve[None], record["step"].values.astype(float))[0]
     clock = _clock.values(record, transitions.attrs["clock"])[0]
     clock = clock if clock.ndim == 1 else clock[subtask]
     null = detection.LikelihoodRatio().best_null(curve, clock, float(one["phi"]))
@@ -321,7 +326,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     out = output("composition", name, parsed)
     figures = [out.path / "composition.png"]
     flat, shown = (of.isel({dim: 0 for dim in of.dims if dim not in ("subtask", "step")}) for of in (ds, found))
-    plot.save(plot.run(flat, shown, result), figures[0])
+    plot.save(plot.run(*_views.bridged(flat, shown), result), figures[0])
     if options.bootstrap:
         views.append(_views.bootstrapped(flat, shown, detector, options.bootstrap, options.seed))
     for k in options.explain or (_views.typical(found),):
