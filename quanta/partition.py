@@ -136,7 +136,19 @@ def _read(path: str | os.PathLike[str], subtasks: list[str]) -> np.ndarray:
         raise InputError(f"{path} is not a CSV file: {error}.") from None
     if wrong := next((row for row in rows if len(row) != 2), None):
         raise InputError(f"{path} has the row {','.join(wrong)!r}; expected subtask,label.")
+    if not rows:
+        raise InputError(f"{path} is empty; expected rows subtask,label.")
+    if rows[0][0] not in subtasks:  # a heading
+        rows = rows[1:]
     label = dict(rows)
+    if len(label) < len(rows):
+        twice = next(k for k in label if sum(row[0] == k for row in rows) > 1)
+        raise InputError(f"{path} labels subtask {twice} more than once; give each subtask one row subtask,label.")
+    if unknown := [k for k in label if k not in subtasks]:
+        raise InputError(
+            f"{path} labels {len(unknown)} subtasks that the record does not have, the first of them {unknown[0]!r}; "
+            f"its subtasks are {subtasks[0]} to {subtasks[-1]}."
+        )
     if missing := [k for k in subtasks if k not in label]:
         raise InputError(
             f"{path} has no label for {len(missing)} of {len(subtasks)} subtasks, the first of them {missing[0]}; "

@@ -201,3 +201,19 @@ def test_deciles_of_unknown_frequencies_are_refused(mixed):
     ds, found = mixed
     with pytest.raises(InputError, match="no frequency for some subtask"):
         partition.by_frequency(ds.drop_vars("frequency"), found)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("", "is empty"),
+        ("0,a\n1,b\n0,c\n", "labels subtask 0 more than once"),
+        ("subtask,label\n0,a\n1,b\n7,c\n", "labels 1 subtasks that the record does not have, the first of them '7'"),
+        ("0,a\nx,b\n1,b\n", "does not have, the first of them 'x'"),
+    ],
+)
+def test_a_file_of_labels_that_does_not_fit_is_refused(tmp_path, rows, said):
+    ds = record.new([[2.0, 1.0], [4.0, 0.0]], step=[1, 2], frequency=[0.5, 0.5], source="imported")
+    (tmp_path / "labels.csv").write_text(rows)
+    with pytest.raises(InputError, match=said):
+        partition.labels(ds, str(tmp_path / "labels.csv"))

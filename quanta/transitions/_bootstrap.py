@@ -118,9 +118,9 @@ def _checked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Falling curves (n_subtasks, n_steps), and the clock (n_steps,)."""
     if n < 20:
-        raise InputError(f"n is {n}; expected 20 or more curves, or there are no tails to speak of.")
+        raise InputError(f"bootstrap: n is {n}; expected 20 or more curves, or there are no tails to speak of.")
     if not hasattr(detector, "best_null"):
-        raise InputError(f"detector is {detector!r}, which has no null to draw from; use LikelihoodRatio.")
+        raise InputError(f"detector is {type(detector).__name__}, which has no null to draw from; use LikelihoodRatio.")
     metric = _blocks.metrics_of(record)[0]
     if record[metric].ndim != 2:
         raise InputError(f"the record has the dims {record[metric].dims}; select one, as record.isel(seed=0).")
