@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from quanta._errors import InputError
-from quanta.learners import LEARNERS, AbstractLearner
+from quanta.learners import LEARNERS, AbstractIndependent
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,14 +38,16 @@ class Template(NamedTuple):
 
 
 def families(simulated: "Mapping[str, xr.Dataset]") -> dict[str, list[Template]]:
-    """The shapes of every learner, each over its grid, and of every simulated record.
+    """The shapes of every learner of independent subtasks, each over its grid, and of every simulated record.
 
     Raises
     ------
     InputError
         If a simulated record cannot be a template.
     """
-    found = {name: list(_of_learner(name, cls)) for name, cls in LEARNERS.items()}
+    found = {
+        name: list(_of_learner(name, cls)) for name, cls in LEARNERS.items() if issubclass(cls, AbstractIndependent)
+    }
     for name, ds in simulated.items():
         if name in found:
             raise InputError(f"a simulated record is named {name!r}, as a learner is; rename its directory.")
@@ -88,7 +90,7 @@ def log_half_time(share: np.ndarray, log_time: np.ndarray, level: np.ndarray | f
     return np.where(crossed, time, np.nan)
 
 
-def _of_learner(name: str, cls: type[AbstractLearner]) -> Iterator[Template]:
+def _of_learner(name: str, cls: type[AbstractIndependent]) -> Iterator[Template]:
     parameter, values = SHAPES.get(name, ("", [None]))
     for value in values:
         learner = cls(**({parameter: value} if parameter else {}))

@@ -17,11 +17,11 @@ _WHOLE = 10_000  # subtasks that are all analysed
 _SAMPLE = 1000  # of more, so many
 
 
-def slopes(ds: "xr.Dataset", learner: AbstractLearner, exponent: float, batch_size: int) -> dict[str, Any]:
+def slopes(ds: "xr.Dataset", learner: AbstractLearner, exponent: float) -> dict[str, Any]:
     r"""Slope of ln L on ln t (ordinary least squares), seen and predicted.
 
-    The window reaches from the onset of the subtask at rank n^(1/3) to that at rank n^(2/3): far from the first
-    subtasks, which come one by one, and from the last, after which nothing is left to learn. The prediction knows
+    The window reaches from the n^(1/3)-th onset to the n^(2/3)-th: far from the first subtasks, which come one by one,
+    and from the last, after which nothing is left to learn. The prediction knows
     only the frequencies and the learner's law of onset :math:`t_k`; it is fitted at the same steps.
 
     .. math:: L(t) = \sum_k p_k\, 1[t < t_k]
@@ -33,8 +33,13 @@ def slopes(ds: "xr.Dataset", learner: AbstractLearner, exponent: float, batch_si
     """
     from quanta import record
 
-    p = np.sort(ds["frequency"].values[ds["frequency"].values > 0])[::-1]
-    onset = learner.onset(p) / batch_size
+    p = ds["frequency"].values
+    # on the learner's clock; of the mean field, or where that is not declared, of this run
+    onset = learner.onset(p) * (ds["step"].values[-1] / _time_at_end(ds, learner))
+    if np.isnan(onset).all():
+        onset = ds["true_onset"].values
+    order = np.argsort(np.where(p > 0, onset, np.inf), kind="stable")[: int(np.sum(p > 0))]
+    p, onset = p[order], onset[order]
     first, last = (onset[min(p.size - 1, math.ceil(p.size ** (i / 3)) - 1)] for i in (1, 2))
     step = ds["step"].values
     inside = (step >= first) & (step <= last) & (step > 0)
@@ -45,8 +50,12 @@ def slopes(ds: "xr.Dataset", learner: AbstractLearner, exponent: float, batch_si
         "window": window if np.all(np.isfinite(window)) else None,
         "slope": _slope(step[inside], record.mean_loss(ds).values[inside]),
         "slope_predicted": _slope(step[inside], predicted),
-        "slope_asymptote": _or_none(learner.step_exponent(exponent)),
+        "slope_asymptote": _or_none(learner.exponent("steps", exponent)),
     }
+
+
+def _time_at_end(ds: "xr.Dataset", learner: AbstractLearner) -> float:
+    return float(ds["examples" if learner.clock == "examples" else "step"].values[-1])
 
 
 def _slope(step: np.ndarray, loss: np.ndarray) -> float | None:

@@ -21,8 +21,9 @@ import numpy as np
 from quanta import _cli, _simulate_report
 from quanta._errors import InputError
 from quanta._grid import log_spaced
-from quanta.frequencies import AbstractFrequencies, Zipf, read_changes
-from quanta.learners import LEARNERS, AbstractLearner
+from quanta.frequencies import FREQUENCIES, AbstractFrequencies, Empirical, Reweighted, read_changes
+from quanta.learners import LEARNERS, AbstractLearner, Overflow
+from quanta.learners.base import LATEST
 from quanta.tasks.base import check_whole
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from quanta._output import Output
 
 _LEARNED = 0.25  # of the loss at the start
-_BEYOND = 10.0  # the default run ends so many times later than the onset of its rarest subtask
-_LATEST = 2**53  # examples: beyond this, float64 cannot tell two moments apart
 _MAX_CHECKPOINTS = 10_000
 _HOW = ("steps", "n_checkpoints", "batch_size", "seed", "dynamics")  # flags that are arguments of simulate
 DESIGN = ("learner", "batch_size", "dynamics")
@@ -60,7 +59,8 @@ def simulate(
     learner : AbstractLearner
         How subtasks are learned.
     steps : int, optional
-        Number of batches. By default ten times the onset of the rarest subtask: all are learned, and seen to be.
+        Number of batches. By default until the learner's ``horizon``, mostly ten times the onset of the rarest subtask:
+        all are learned, and seen to be.
     seed : int
         Seed of the draws; without effect on ``dynamics="expected"``.
     dynamics : {"expected", "sampled"}
@@ -82,10 +82,12 @@ def simulate(
     Raises
     ------
     InputError
-        For what cannot work, before anything is allocated.
+        For what cannot work, before anything is allocated; :class:`~quanta.learners.Overflow`, with the record so far,
+        if a loss stops being a number.
 
     Examples
     --------
+    >>> from quanta.frequencies import Zipf
     >>> from quanta.learners import Threshold
     >>> ds = simulate(Zipf(n_subtasks=3, exponent=1.0), Threshold(hits=1), steps=100, dynamics="sampled")
     >>> ds["loss"].values[:, [0, -1]].tolist()
@@ -96,28 +98,42 @@ def simulate(
     steps = steps or default_steps(p, learner, batch_size)
     from quanta import record
 
-    grid = log_spaced(steps, n_checkpoints)
-    state, loss, exposures = _follow(learner, p, grid * batch_size, dynamics, seed, progress)
-    truth = learner.truth(state)
     words = {
         "frequencies": frequencies, "learner": learner, "steps": steps, "n_checkpoints": n_checkpoints,
         "batch_size": batch_size, "seed": seed, "dynamics": dynamics,
     }  # fmt: skip
     design = {name: words[name] for name in DESIGN}
-    return record.new(
-        loss, step=grid, frequency=p, units=learner.units, source="simulated", optimizer=learner.optimizer,
-        chance_loss=learner.chance_loss, exposures=exposures, examples=grid * batch_size,
-        true_onset=truth.onset / batch_size, true_width=truth.width, seed=seed, dynamics=dynamics,
-        config=record.config_json(**words),
-        attrs={"design_id": record.design_id(n_subtasks=p.size, **design)},
-    )  # fmt: skip
+    run = _Run(p, learner, log_spaced(steps, n_checkpoints), seed, dynamics, batch_size)
+
+    def so_far() -> "xr.Dataset":
+        truth = learner.truth(run.state)
+        step = run.step[: run.done]
+        return record.new(
+            run.loss[:, : run.done], step=step, frequency=p, units=learner.units, source="simulated",
+            optimizer=learner.optimizer, chance_loss=learner.chance_loss, examples=step * batch_size,
+            exposures=None if run.exposures is None else run.exposures[:, : run.done],
+            true_onset=truth.onset / run.per_step, true_width=truth.width, seed=seed, dynamics=dynamics,
+            config=record.config_json(**words),
+            attrs={"design_id": record.design_id(n_subtasks=p.size, **design)},
+        )  # fmt: skip
+
+    try:
+        run.follow(progress)
+    except Overflow as error:
+        error.record = so_far() if run.done > 1 else None
+        raise
+    return so_far()
 
 
 def default_steps(p: np.ndarray, learner: AbstractLearner, batch_size: int = 1) -> int:
-    """Ten times the onset of the rarest subtask that occurs, in steps, to two digits; at most 2^53 examples."""
-    rarest = float(learner.onset(p[p > 0].min(keepdims=True))[0])
-    steps = min(_BEYOND * rarest, float(_LATEST)) / batch_size
-    return min(max(1, math.ceil(float(f"{steps:.1e}"))), _LATEST // batch_size)
+    """Until the learner's horizon, in steps, to two digits; at most 2^53 examples."""
+    steps = min(learner.horizon(p), float(LATEST)) / _per_step(learner, batch_size)
+    return min(max(1, math.ceil(float(f"{steps:.1e}"))), LATEST // batch_size)
+
+
+def _per_step(learner: AbstractLearner, batch_size: int) -> int:
+    """By how much a step moves the learner's clock."""
+    return batch_size if learner.clock == "examples" else 1
 
 
 def memory_needed(n_subtasks: int, n_checkpoints: int, dynamics: str) -> int:
@@ -135,7 +151,7 @@ def _check(n_subtasks: int, steps: int | None, n_checkpoints: int, batch_size: i
         check_whole("steps", steps, 1)
     if n_checkpoints > _MAX_CHECKPOINTS:
         raise InputError(f"n_checkpoints is {n_checkpoints}; expected at most {_MAX_CHECKPOINTS}.")
-    if (steps or 1) * batch_size > _LATEST:
+    if (steps or 1) * batch_size > LATEST:
         raise InputError(f"{steps or 1} steps of {batch_size} examples are more than 2^53 examples; take fewer.")
     needed, available = memory_needed(n_subtasks, n_checkpoints, dynamics), _memory_available()
     if needed > available:
@@ -159,27 +175,36 @@ def _memory_available() -> int:
     return min(limits)
 
 
-def _follow(
-    learner: AbstractLearner, p: np.ndarray, examples: np.ndarray, dynamics: str, seed: int, shown: bool
-) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """Take a learner through the moments ``examples``: its last state, the losses and, if sampled, the counts."""
-    from quanta._progress import Progress
+class _Run:
+    """A learner on its way through the checkpoints: its state, and the losses and (if sampled) counts so far."""
 
-    state: Any = learner.start(p, np.random.default_rng(seed), dynamics=dynamics)
-    loss = np.empty((p.size, len(examples)), dtype=np.float32)
-    exposures = np.empty((p.size, len(examples))) if dynamics == "sampled" else None
+    def __init__(
+        self, p: np.ndarray, learner: AbstractLearner, step: np.ndarray, seed: int, dynamics: str, batch_size: int
+    ) -> None:
+        self.learner, self.step, self.per_step = learner, step, _per_step(learner, batch_size)
+        rng = np.random.default_rng(seed)
+        self.state: Any = learner.start(p, rng, dynamics=dynamics, batch_size=batch_size)
+        self.loss = np.empty((p.size, len(step)), dtype=np.float32)
+        self.exposures = np.empty((p.size, len(step))) if dynamics == "sampled" else None
+        self.done = 0
 
-    def note() -> str:
-        return f"learned {learned(loss[:, i], learner)} of {p.size}"
+    def follow(self, shown: bool) -> None:
+        """Go through all checkpoints, or up to one where a loss is not finite."""
+        from quanta._progress import Progress
 
-    with Progress("quanta.simulate", len(examples), shown=shown) as bar:
-        for i, moment in enumerate(examples):
-            state = learner.advance(state, int(moment))
-            loss[:, i] = learner.measure(state)["loss"]
-            if exposures is not None:
-                exposures[:, i] = state.hits
-            bar.update(i + 1, note)
-    return state, loss, exposures
+        with Progress("quanta.simulate", len(self.step), shown=shown) as bar:
+            for i, step in enumerate(self.step):
+                state = self.learner.advance(self.state, int(step) * self.per_step)
+                loss = self.learner.measure(state)["loss"]
+                if not np.isfinite(loss).all():
+                    raise Overflow(int(step), int(np.argmin(np.isfinite(loss))), "Lower the learning rate.")
+                self.state, self.loss[:, i], self.done = state, loss, i + 1
+                if self.exposures is not None:
+                    self.exposures[:, i] = state.hits
+                bar.update(i + 1, self._note)
+
+    def _note(self) -> str:
+        return f"learned {learned(self.loss[:, self.done - 1], self.learner)} of {self.loss.shape[0]}"
 
 
 def learned(loss: np.ndarray, learner: AbstractLearner) -> int:
@@ -191,14 +216,10 @@ def learned(loss: np.ndarray, learner: AbstractLearner) -> int:
 class Options(_cli.Common):
     """Simulate a learner of many subtasks, and test whether its loss is a sum of sharp transitions."""
 
-    n_subtasks: int = 1000
-    """Number of subtasks."""
-    exponent: float = 1.5
-    """Zipf exponent s of their frequencies, p_k ∝ k^-s."""
     reweight: Path | None = None
-    """A CSV file that changes them: subtask,factor (those not named keep theirs) or subtask,frequency (all anew)."""
+    """A CSV file that changes the frequencies: subtask,factor (those not named keep theirs) or subtask,frequency (all anew)."""
     steps: int | None = None
-    """Number of batches; by default ten times the onset of the rarest subtask."""
+    """Number of batches; by default until ten times the onset of the rarest subtask."""
     batch_size: int = 1
     """Examples in a batch."""
     dynamics: Literal["expected", "sampled"] = "expected"
@@ -211,15 +232,17 @@ class Options(_cli.Common):
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Simulate, as the flags say, and write the record, its analyses and the figure."""
-    parsed = _cli.parse("simulate", Options, {"learner": (LEARNERS, "multilinear")}, argv)
+    laws: dict[str, type] = {name: law for name, law in FREQUENCIES.items() if law not in (Reweighted, Empirical)}
+    families: _cli.Families = {"learner": (LEARNERS, "multilinear"), "frequencies": (laws, "zipf")}
+    parsed = _cli.parse("simulate", Options, families, argv)
     options, learner = parsed.options, parsed.parts["learner"]
     if not options.quiet:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    frequencies: AbstractFrequencies = Zipf(n_subtasks=options.n_subtasks, exponent=options.exponent)
+    frequencies: AbstractFrequencies = parsed.parts["frequencies"]
     if options.reweight:
         frequencies = read_changes(options.reweight, frequencies)
         parsed = parsed.with_content(frequencies=frequencies)
-    _check(options.n_subtasks, **{name: getattr(options, name) for name in _HOW})
+    _check(frequencies.size, **{name: getattr(options, name) for name in _HOW})
     if options.detect:
         _check_testable(options, frequencies, learner)
     from quanta._output import output
@@ -254,7 +277,13 @@ def _simulate_into(
     options = parsed.options
     began = time.perf_counter()
     how = {name: getattr(options, name) for name in _HOW}
-    ds = simulate(frequencies, learner, **how, progress=not options.quiet)
+    try:
+        ds = simulate(frequencies, learner, **how, progress=not options.quiet)
+    except Overflow as error:
+        if error.record is None:
+            raise
+        record.save(error.record, out.record, overwrite=True)
+        raise InputError(f"{error} The record up to step {int(error.record.step[-1])} is {out.record}.") from None
     record.save(ds, out.record, overwrite=True)
     summary = {
         "record": str(out.record),
@@ -262,8 +291,8 @@ def _simulate_into(
         "dynamics": options.dynamics,
         "steps": int(ds["step"][-1]),
         "learned": learned(ds["loss"].values[:, -1], learner),
-        "n_subtasks": options.n_subtasks,
-        **_simulate_report.slopes(ds, learner, options.exponent, options.batch_size),
+        "n_subtasks": frequencies.size,
+        **_simulate_report.slopes(ds, learner, getattr(parsed.parts["frequencies"], "exponent", math.nan)),
     }
     if options.detect:
         summary = _simulate_report.analyse(ds, out, options.seed) | summary

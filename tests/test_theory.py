@@ -70,7 +70,7 @@ def test_the_prefactor_of_the_time_scaling_law():
         lambda v: (1 + alpha) * v**alpha * v**-1 / (1 + math.exp(2 * v ** (1 + alpha)) / gap) ** 2, 0, 4
     )
     prefactor = 0.5 * special.zeta(1 + alpha) ** (-1 / (1 + alpha)) / (1 + alpha) * integral
-    ratio = mean_loss(NAM, 10**6, alpha, [1e4])[0] / (prefactor * 1e4 ** NAM.step_exponent(1 + alpha))
+    ratio = mean_loss(NAM, 10**6, alpha, [1e4])[0] / (prefactor * 1e4 ** NAM.exponent("steps", 1 + alpha))
     assert ratio == pytest.approx(1.0, abs=0.005)
 
 
@@ -113,10 +113,10 @@ def test_every_learner_comes_to_the_exponent_that_it_declares(learner, alpha):
     start = learner.onset(Zipf(n_subtasks=10**6, exponent=1 + alpha).probabilities()[[30]])[0]
     times = np.rint(start * np.geomspace(1, 30, 8))
     assert slope(times, mean_loss(learner, 10**6, alpha, times)) == pytest.approx(
-        learner.step_exponent(1 + alpha), abs=0.01
+        learner.exponent("steps", 1 + alpha), abs=0.01
     )
 
 
 def test_no_exponent_is_declared_where_there_is_no_infinite_zipf_law():
-    assert math.isnan(Multilinear().step_exponent(1.0))
-    assert Multilinear().step_exponent(1.5) == pytest.approx(-1 / 3)
+    assert math.isnan(Multilinear().exponent("steps", 1.0))
+    assert Multilinear().exponent("steps", 1.5) == pytest.approx(-1 / 3)

@@ -3,8 +3,9 @@
 To add one: a file beside these with a final class, and a line in ``LEARNERS``.
 """
 
-from quanta.learners.base import AbstractLearner, Truth
+from quanta.learners.base import AbstractLearner, Overflow, Truth
 from quanta.learners.exponential import Exponential
+from quanta.learners.independent import AbstractIndependent
 from quanta.learners.multilinear import Multilinear
 from quanta.learners.threshold import Threshold
 
@@ -14,4 +15,13 @@ LEARNERS: dict[str, type[AbstractLearner]] = {
     "exponential": Exponential,
 }
 
-__all__ = ["LEARNERS", "AbstractLearner", "Exponential", "Multilinear", "Threshold", "Truth"]
+__all__ = [
+    "LEARNERS",
+    "AbstractIndependent",
+    "AbstractLearner",
+    "Exponential",
+    "Multilinear",
+    "Overflow",
+    "Threshold",
+    "Truth",
+]

@@ -9,11 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from quanta._errors import InputError
-from quanta.learners.base import Truth
-
-DYNAMICS = ("expected", "sampled")
-LATEST = 2**53  # examples: beyond this, float64 cannot tell two moments apart
+from quanta.learners.base import Truth, moment
 
 
 class Hits(NamedTuple):
@@ -40,22 +36,8 @@ class Hits(NamedTuple):
         return bool(self.key.size)
 
 
-def start(frequencies: np.ndarray, rng: np.random.Generator, dynamics: str, levels: np.ndarray) -> Hits:
-    """Counts at zero.
-
-    Raises
-    ------
-    InputError
-        If the frequencies are not a distribution, or the dynamics unknown.
-    """
-    p = np.asarray(frequencies, dtype=np.float64)
-    if dynamics not in DYNAMICS:
-        raise InputError(f"dynamics is {dynamics!r}; expected one of {', '.join(DYNAMICS)}.")
-    if p.ndim != 1 or p.size == 0 or not np.all(p >= 0) or abs(p.sum() - 1) > 1e-9:
-        raise InputError(
-            f"frequencies have shape {p.shape} and sum to {p.sum():.6g}; expected (n_subtasks,) and 1. "
-            "Use .probabilities() of a part of quanta.frequencies."
-        )
+def start(p: np.ndarray, rng: np.random.Generator, dynamics: str, levels: np.ndarray) -> Hits:
+    """Counts at zero, of a distribution p."""
     now = np.array(0, dtype=np.int64)
     if dynamics == "expected":
         none = np.empty(0)
@@ -74,11 +56,9 @@ def advance(state: Hits, examples: int) -> Hits:
         If it would go back in time, or beyond 2^53 examples.
     """
     before, now = int(state.examples), int(examples)
-    if not before <= now <= LATEST:
-        raise InputError(f"cannot advance from {before} to {now} examples; expected at least {before}, at most 2^53.")
-    moment = np.array(now, dtype=np.int64)
+    then = moment(before, now)
     if not state.sampled:
-        return state._replace(examples=moment, hits=state.frequencies * now)
+        return state._replace(examples=then, hits=state.frequencies * now)
     from quanta.learners import _kernels
 
     # Counter-based, keyed by the moment: the next draw is the same whatever was computed before, on any machine.
@@ -86,25 +66,13 @@ def advance(state: Hits, examples: int) -> Hits:
     hits, crossed = state.hits.copy(), state.crossed.copy()
     _kernels.scatter_hits(rng, now - before, state.tree, hits)
     _kernels.mark_crossings(rng, before, now, state.hits, hits, state.levels, crossed)
-    return state._replace(examples=moment, hits=hits, crossed=crossed)
+    return state._replace(examples=then, hits=hits, crossed=crossed)
 
 
 def realised(state: Hits) -> Truth:
     """Truth of a sampled run whose ``levels`` are the counts at 10, 50 and 90 % of the drop."""
     early, half, late = state.crossed.T
     return Truth(onset=half.copy(), width=np.log(late / early))
-
-
-def foreseen(state: Hits, early: np.ndarray, half: np.ndarray, late: np.ndarray) -> Truth:
-    """Truth of an expected run, from when 10, 50 and 90 % of each drop are done; nan where half lies ahead."""
-    done = half <= state.examples
-    with np.errstate(invalid="ignore"):
-        return Truth(onset=np.where(done, half, np.nan), width=np.where(done, np.log(late / early), np.nan))
-
-
-def no_steps(state: Hits) -> Truth:
-    """Truth of a learner that makes no step."""
-    return Truth(*np.full((2, state.frequencies.size), np.nan))
 
 
 def pairwise_sums(p: np.ndarray) -> np.ndarray:

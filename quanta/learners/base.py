@@ -6,32 +6,68 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from quanta._errors import InputError
+
+DYNAMICS = ("expected", "sampled")
+AXES = ("steps", "parameters", "data", "compute")
+LATEST = 2**53  # examples or steps: beyond this, float64 cannot tell two moments apart
+
 
 class Truth(NamedTuple):
     """What a simulator knows of its own steps; nan for a subtask whose loss makes none (or has not yet)."""
 
     onset: np.ndarray
-    """(n_subtasks,), in examples: the loss is half way down."""
+    """(n_subtasks,), on the learner's clock: the loss is half way down."""
     width: np.ndarray
     """(n_subtasks,), in nats of log time: from 10 % to 90 % of the way."""
+
+
+class Overflow(InputError):
+    """A loss stopped being a number; ``record`` holds the checkpoints before that."""
+
+    record: Any = None  # filled in by simulate.simulate
+
+    def __init__(self, time: int, subtask: int, advice: str) -> None:
+        super().__init__(
+            f"the loss of subtask {subtask} is not finite at step {time}; expected it to stay finite. {advice}"
+        )
+        self.time, self.subtask, self.advice = time, subtask, advice
 
 
 class AbstractLearner(abc.ABC):
     """A model of how one learner acquires many subtasks.
 
-    Time is counted in examples. ``start``, ``advance`` and ``measure`` run it; ``expected``, ``onset``, ``sharpness``
-    and ``step_exponent`` are its declared theory, which one contract test measures for the whole family.
+    ``start``, ``advance`` and ``measure`` run it; ``onset``, ``sharpness``, ``exponent`` and ``limited`` are its declared
+    theory, which one contract test measures for the whole family. What a theory does not say is nan.
+
+    A learner whose subtasks do not meet derives from :class:`~quanta.learners.independent.AbstractIndependent`, and has
+    a formula to give and little else.
     """
 
     units: ClassVar[str]
     """Unit of the loss, one of ``record.UNITS``."""
     optimizer: ClassVar[str]
     """What trains it, one of ``record.OPTIMIZERS``."""
-    onset_exponent: ClassVar[float]
-    """γ in onset ∝ p^-γ, for rare subtasks."""
+    clock: ClassVar[str] = "examples"
+    """What time counts: "examples" drawn, or "steps" of an optimiser that sees all subtasks at each."""
+    dynamics: ClassVar[tuple[str, ...]] = DYNAMICS
+    """Which dynamics it has, of ``DYNAMICS``."""
+    axes: ClassVar[tuple[str, ...]] = ("steps",)
+    """Along which resources its theory gives a loss, of ``AXES``."""
+    monotone: ClassVar[bool] = True
+    """Whether the loss of no subtask ever rises in the mean field; the mean loss does in none."""
+    exchangeable: ClassVar[bool] = True
+    """Whether a subtask is its frequency alone, so that permuting frequencies permutes losses."""
+
+    @property
+    def onset_exponent(self) -> float:
+        """γ in onset ∝ p^-γ, for rare subtasks; nan where frequency alone does not decide."""
+        return math.nan
 
     @abc.abstractmethod
-    def start(self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected") -> Any:
+    def start(
+        self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1
+    ) -> Any:
         """State before the first example.
 
         Parameters
@@ -39,19 +75,27 @@ class AbstractLearner(abc.ABC):
         frequencies : np.ndarray, shape (n_subtasks,)
             p_k, summing to 1.
         rng : np.random.Generator
-            Source of the key of all later randomness; used only by ``dynamics="sampled"``.
+            Source of the key of all later randomness.
         dynamics : {"expected", "sampled"}
             The mean field, or subtasks drawn one by one.
+        batch_size : int
+            Examples in a step; matters only to a sampled learner that moves step by step.
 
         Returns
         -------
         NamedTuple of np.ndarray
-            The state, which is also the checkpoint: ``advance`` depends on nothing else.
+            The state, which is also the checkpoint: ``advance`` depends on nothing else. It has ``frequencies``, and
+            if sampled ``hits`` (n_subtasks,): how often each subtask was drawn.
+
+        Raises
+        ------
+        InputError
+            If the frequencies are not a distribution, or the dynamics are not among its own.
         """
 
     @abc.abstractmethod
-    def advance(self, state: Any, examples: int) -> Any:
-        """State after that many examples in all; the cost need not grow with the gap."""
+    def advance(self, state: Any, time: int) -> Any:
+        """State at that time on its clock, counted from the start; the cost need not grow with the gap."""
 
     @abc.abstractmethod
     def measure(self, state: Any) -> dict[str, np.ndarray]:
@@ -67,28 +111,101 @@ class AbstractLearner(abc.ABC):
         """Loss before any learning."""
 
     @abc.abstractmethod
-    def expected(self, frequencies: np.ndarray, examples: np.ndarray | float) -> np.ndarray:
-        """Loss of the mean field; ``frequencies`` and ``examples`` broadcast."""
-
-    @abc.abstractmethod
     def onset(self, frequencies: np.ndarray) -> np.ndarray:
-        """Examples at which the mean-field loss is half its start, (n_subtasks,); inf at frequency 0."""
+        """Time at which the mean-field loss is half its start, (n_subtasks,); inf where never, nan where not declared."""
 
-    @abc.abstractmethod
+    def horizon(self, frequencies: np.ndarray) -> float:
+        """Time until its last subtask is learned and has been seen to be: ten times the last onset."""
+        onset = self.onset(frequencies)
+        return 10 * float(np.max(onset[np.isfinite(onset)], initial=1.0))
+
     def sharpness(self) -> float:
-        """S of the mean-field curve of a rare subtask: e · max(-dl/d ln t) / total drop; 1 for an exponential."""
+        """S of the mean-field curve of a rare subtask: e · max(-dl/d ln t) / total drop; 1 for an exponential.
 
-    def step_exponent(self, zipf_exponent: float) -> float:
-        r"""Exponent of the mean loss in steps, as the number of subtasks grows without end.
+        nan where it is not one number for all.
+        """
+        return math.nan
+
+    def exponent(self, axis: str, zipf_exponent: float) -> float:
+        r"""Exponent of the mean loss along a resource, as the number of subtasks grows without end.
+
+        In steps, where a rare subtask is learned at a time ∝ p^-γ,
 
         .. math:: L \propto t^{-\alpha / (\gamma (1 + \alpha))}, \qquad \alpha = s - 1
 
-        It is nan for s ≤ 1, where no infinite Zipf law exists.
+        Parameters
+        ----------
+        axis : str
+            One of ``AXES``.
+        zipf_exponent : float
+            s of the frequencies p_k ∝ k^-s: the α of the papers plus 1.
+
+        Returns
+        -------
+        float
+            Negative; nan for s ≤ 1, where no infinite Zipf law exists, and where the theory has no law.
 
         References
         ----------
         Hutter (2021), Learning Curve Theory; Michaud et al. (2023), section 2; Nam et al. (2024), time scaling law.
         """
-        if not zipf_exponent > 1:
+        if axis != "steps" or not zipf_exponent > 1 or not self.onset_exponent > 0:
             return math.nan
         return -(zipf_exponent - 1) / (self.onset_exponent * zipf_exponent)
+
+    def limited(self, axis: str, frequencies: np.ndarray, amount: float) -> np.ndarray:
+        """Loss of every subtask, (n_subtasks,), with so much of a resource and as much as it needs of the others.
+
+        Raises
+        ------
+        InputError
+            If its theory says nothing of that axis.
+        """
+        raise InputError(f"{type(self).__name__} has no law along {axis}; expected one of {', '.join(self.axes)}.")
+
+
+def checked(learner: AbstractLearner, frequencies: np.ndarray, dynamics: str) -> np.ndarray:
+    """Frequencies as float64, and dynamics that the learner has.
+
+    Raises
+    ------
+    InputError
+        If they are not a distribution, or not its dynamics.
+    """
+    if dynamics not in learner.dynamics:
+        raise InputError(
+            f"dynamics is {dynamics!r}; expected {' or '.join(map(repr, learner.dynamics))} "
+            f"for {type(learner).__name__}."
+        )
+    p = np.asarray(frequencies, dtype=np.float64)
+    if p.ndim != 1 or p.size == 0 or not np.all(p >= 0) or abs(p.sum() - 1) > 1e-9:
+        raise InputError(
+            f"frequencies have shape {p.shape} and sum to {p.sum():.6g}; expected (n_subtasks,) and 1. "
+            "Use .probabilities() of a part of quanta.frequencies."
+        )
+    return p
+
+
+def moment(before: int, now: int) -> np.ndarray:
+    """The next time, as a state holds it, () int64.
+
+    Raises
+    ------
+    InputError
+        If it would go back in time, or beyond 2^53.
+    """
+    if not before <= now <= LATEST:
+        raise InputError(f"cannot advance from {before} to {now}; expected at least {before}, at most 2^53.")
+    return np.array(now, dtype=np.int64)
+
+
+def no_steps(n_subtasks: int) -> Truth:
+    """Truth of a learner that makes no step."""
+    return Truth(*np.full((2, n_subtasks), np.nan))
+
+
+def seen_so_far(now: int, early: np.ndarray, half: np.ndarray, late: np.ndarray) -> Truth:
+    """Truth of an expected run, from the times when 10, 50 and 90 % of each drop are done; nan where half lies ahead."""
+    done = half <= now
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return Truth(onset=np.where(done, half, np.nan), width=np.where(done, np.log(late / early), np.nan))

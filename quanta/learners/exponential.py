@@ -7,13 +7,12 @@ from typing import ClassVar, final
 import numpy as np
 
 from quanta._errors import InputError
-from quanta.learners import _hits
-from quanta.learners.base import AbstractLearner, Truth
+from quanta.learners.independent import AbstractIndependent
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Exponential(AbstractLearner):
+class Exponential(AbstractIndependent):
     r"""Every example of a subtask removes the share ``rate`` of its remaining loss.
 
     .. math:: L_k = (1 - r)^{N_k}, \qquad E[L_k] = (1 - r\,p_k)^n \approx e^{-r p_k n}
@@ -36,7 +35,6 @@ class Exponential(AbstractLearner):
 
     units: ClassVar[str] = "squared error"
     optimizer: ClassVar[str] = "sgd"
-    onset_exponent: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < 1:
@@ -44,23 +42,18 @@ class Exponential(AbstractLearner):
                 f"rate is {self.rate}; expected a share between 0 and 1. All at once is Threshold(hits=1)."
             )
 
-    def start(self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected") -> _hits.Hits:
-        """State before the first example; see the base."""
-        return _hits.start(frequencies, rng, dynamics, np.empty(0, dtype=np.int64))
+    @property
+    def has_steps(self) -> bool:
+        """None: first-order learning is smooth."""
+        return False
 
-    def advance(self, state: _hits.Hits, examples: int) -> _hits.Hits:
-        """State after that many examples in all."""
-        return _hits.advance(state, examples)
+    def loss(self, hits: np.ndarray) -> np.ndarray:
+        """(1 - r)^hits."""
+        return np.exp(np.asarray(hits) * log1p(-self.rate))
 
-    def measure(self, state: _hits.Hits) -> dict[str, np.ndarray]:
-        """The loss of every subtask, (n_subtasks,)."""
-        if state.sampled:
-            return {"loss": np.exp(state.hits * log1p(-self.rate))}
-        return {"loss": self.expected(state.frequencies, float(state.examples))}
-
-    def truth(self, state: _hits.Hits) -> Truth:
-        """None: first-order learning makes no step."""
-        return _hits.no_steps(state)
+    def hits_at(self, left: float) -> float:
+        """ln(left) / ln(1 - r)."""
+        return log(left) / log1p(-self.rate)
 
     @property
     def chance_loss(self) -> float:
@@ -71,10 +64,10 @@ class Exponential(AbstractLearner):
         """(1 - r p)^examples: the exact mean over runs."""
         return np.exp(examples * np.log1p(-self.rate * np.asarray(frequencies)))
 
-    def onset(self, frequencies: np.ndarray) -> np.ndarray:
-        """Examples at half loss: ln 2 / -ln(1 - r p)."""
+    def crossing(self, frequencies: np.ndarray, left: float) -> np.ndarray:
+        """Examples at which this share is left in the mean: ln(left) / ln(1 - r p)."""
         with np.errstate(divide="ignore"):
-            return -log(2) / np.log1p(-self.rate * np.asarray(frequencies, dtype=np.float64))
+            return log(left) / np.log1p(-self.rate * np.asarray(frequencies, dtype=np.float64))
 
     def sharpness(self) -> float:
         """1, by definition of S."""

@@ -7,13 +7,12 @@ from typing import ClassVar, final
 import numpy as np
 
 from quanta._errors import InputError
-from quanta.learners import _hits
-from quanta.learners.base import AbstractLearner, Truth
+from quanta.learners.independent import AbstractIndependent
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Multilinear(AbstractLearner):
+class Multilinear(AbstractIndependent):
     r"""Skill strengths R_k = a_k b_k under gradient descent on the squared error.
 
     .. math::
@@ -44,7 +43,6 @@ class Multilinear(AbstractLearner):
 
     units: ClassVar[str] = "squared error"
     optimizer: ClassVar[str] = "sgd"
-    onset_exponent: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.target) and self.target > 0):
@@ -62,50 +60,20 @@ class Multilinear(AbstractLearner):
         """S/R(0) - 1."""
         return (self.target - self.initial) / self.initial
 
-    def _loss(self, hits: np.ndarray) -> np.ndarray:
+    def loss(self, hits: np.ndarray) -> np.ndarray:
+        """Loss after so many hits (Nam et al. 2024, equation 34)."""
         missing = self._gap * np.exp(-2 * self.rate * self.target * hits)  # (S - R) / R
         return 0.5 * self.target**2 * np.square(missing / (1 + missing))
 
-    def _hits_at(self, left: float) -> float:
-        """Count at which this fraction of the initial loss is left."""
+    def hits_at(self, left: float) -> float:
+        """ln[(S/R(0) - 1)(1 - u)/u] / (2 η S), u the missing share of strength there."""
         unlearned = math.sqrt(left) * (1 - self.initial / self.target)
         return math.log(self._gap * (1 - unlearned) / unlearned) / (2 * self.rate * self.target)
-
-    def start(self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected") -> _hits.Hits:
-        """State before the first example; see the base."""
-        levels = np.ceil([self._hits_at(left) for left in (0.9, 0.5, 0.1)]).astype(np.int64)
-        return _hits.start(frequencies, rng, dynamics, levels)
-
-    def advance(self, state: _hits.Hits, examples: int) -> _hits.Hits:
-        """State after that many examples in all."""
-        return _hits.advance(state, examples)
-
-    def measure(self, state: _hits.Hits) -> dict[str, np.ndarray]:
-        """The loss of every subtask, (n_subtasks,)."""
-        return {"loss": self._loss(state.hits)}
-
-    def truth(self, state: _hits.Hits) -> Truth:
-        """Onset and width of the steps made so far."""
-        if state.sampled:
-            return _hits.realised(state)
-        return _hits.foreseen(state, *(self._crossing(state.frequencies, left) for left in (0.9, 0.5, 0.1)))
 
     @property
     def chance_loss(self) -> float:
         """½ (S - R(0))²."""
         return 0.5 * (self.target - self.initial) ** 2
-
-    def expected(self, frequencies: np.ndarray, examples: np.ndarray | float) -> np.ndarray:
-        """Loss of the mean field (Nam et al. 2024, equation 34)."""
-        return self._loss(np.asarray(frequencies) * examples)
-
-    def _crossing(self, frequencies: np.ndarray, left: float) -> np.ndarray:
-        with np.errstate(divide="ignore"):
-            return self._hits_at(left) / np.asarray(frequencies, dtype=np.float64)
-
-    def onset(self, frequencies: np.ndarray) -> np.ndarray:
-        """Examples at half loss: ln[(S/R(0) - 1)(1 - u)/u] / (2 η S p), u the missing share of strength there."""
-        return self._crossing(frequencies, 0.5)
 
     def sharpness(self) -> float:
         r"""S from the steepest point of (1 + w)^-2, w = e^v/c, in ln v.

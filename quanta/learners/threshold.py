@@ -7,15 +7,14 @@ from typing import ClassVar, final
 import numpy as np
 
 from quanta._errors import InputError
-from quanta.learners import _hits
-from quanta.learners.base import AbstractLearner, Truth
+from quanta.learners.independent import AbstractIndependent
 
 _SUMMED = 100  # hits up to which the binomial law is summed term by term
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Threshold(AbstractLearner):
+class Threshold(AbstractIndependent):
     r"""Loss 1 until ``hits`` examples of the subtask have been seen, then 0.
 
     .. math:: E[L_k] = P\big(\mathrm{Binomial}(n, p_k) < m\big)
@@ -38,33 +37,27 @@ class Threshold(AbstractLearner):
 
     units: ClassVar[str] = "squared error"
     optimizer: ClassVar[str] = "sgd"
-    onset_exponent: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         if isinstance(self.hits, bool) or self.hits != int(self.hits) or not 1 <= self.hits <= 10**6:
             raise InputError(f"hits is {self.hits}; expected a whole number from 1 to 1000000.")
 
-    def start(self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected") -> _hits.Hits:
-        """State before the first example; see the base."""
-        return _hits.start(frequencies, rng, dynamics, np.full(3, self.hits, dtype=np.int64))
+    @property
+    def has_steps(self) -> bool:
+        """Whether the mean makes a step: for one hit it is an exponential."""
+        return self.hits > 1
 
-    def advance(self, state: _hits.Hits, examples: int) -> _hits.Hits:
-        """State after that many examples in all."""
-        return _hits.advance(state, examples)
+    def levels(self) -> np.ndarray:
+        """The count at which all is learned, three times, (3,)."""
+        return np.full(3, self.hits, dtype=np.int64)
 
-    def measure(self, state: _hits.Hits) -> dict[str, np.ndarray]:
-        """The loss of every subtask, (n_subtasks,)."""
-        if state.sampled:
-            return {"loss": np.where(state.hits < self.hits, 1.0, 0.0)}
-        return {"loss": self.expected(state.frequencies, float(state.examples))}
+    def loss(self, hits: np.ndarray) -> np.ndarray:
+        """1 before enough hits, 0 after."""
+        return np.where(hits < self.hits, 1.0, 0.0)
 
-    def truth(self, state: _hits.Hits) -> Truth:
-        """Onset and width of the steps made so far; none in the mean of first hits, which is an exponential."""
-        if state.sampled:
-            return _hits.realised(state)
-        if self.hits == 1:
-            return _hits.no_steps(state)
-        return _hits.foreseen(state, *(self._crossing(state.frequencies, left) for left in (0.9, 0.5, 0.1)))
+    def hits_at(self, left: float) -> float:
+        """``hits``, whatever share is left: all is learned at once."""
+        return float(self.hits)
 
     @property
     def chance_loss(self) -> float:
@@ -91,10 +84,10 @@ class Threshold(AbstractLearner):
                 total += term
         return np.where(p < 1, np.minimum(total, 1), n < self.hits)
 
-    def _crossing(self, frequencies: np.ndarray, left: float) -> np.ndarray:
+    def crossing(self, frequencies: np.ndarray, left: float) -> np.ndarray:
         """Examples at which the expected loss is ``left``, as a continuous number.
 
-        Rare subtasks (p < 1e-3) by Bol'shev's corrected Poisson law, within a relative 1e-6; others by inversion.
+        Half of all runs have learned by the median of a negative binomial. Rare subtasks (p < 1e-3) by Bol'shev's corrected Poisson law, within a relative 1e-6; others by inversion.
         """
         from scipy import special
 
@@ -104,10 +97,6 @@ class Threshold(AbstractLearner):
         often = (p >= 1e-3) & (p < 1)
         examples[often] = special.bdtrin(self.hits - 1, left, p[often])
         return np.where(p == 1, float(self.hits), examples)
-
-    def onset(self, frequencies: np.ndarray) -> np.ndarray:
-        """Examples at which half of all runs have learned the subtask: the median of a negative binomial."""
-        return self._crossing(frequencies, 0.5)
 
     def sharpness(self) -> float:
         r"""S of Erlang-m, :math:`e\, m^m e^{-m} / (m - 1)!`: 1 for one hit, growing as e √(m / 2π)."""
