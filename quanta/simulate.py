@@ -45,7 +45,7 @@ def simulate(
     *,
     steps: int | None = None,
     seed: int = 0,
-    dynamics: str = "expected",
+    dynamics: str | None = None,
     n_checkpoints: int = 200,
     batch_size: int = 1,
     progress: bool = False,
@@ -62,9 +62,10 @@ def simulate(
         Number of batches. By default until the learner's ``horizon``, mostly ten times the onset of the rarest subtask:
         all are learned, and seen to be.
     seed : int
-        Seed of the draws; without effect on ``dynamics="expected"``.
-    dynamics : {"expected", "sampled"}
-        The mean field, or subtasks drawn one by one: they may deserve different verdicts.
+        Seed of the draws.
+    dynamics : {"expected", "sampled"}, optional
+        The mean field, or subtasks drawn one by one: they may deserve different verdicts. By default the first that
+        the learner has, mostly the mean field.
     n_checkpoints : int
         Number of log-spaced measurements, step 0 included (a few more or less, since steps are whole numbers).
     batch_size : int
@@ -93,6 +94,7 @@ def simulate(
     >>> ds["loss"].values[:, [0, -1]].tolist()
     [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]
     """
+    dynamics = dynamics or learner.dynamics[0]
     _check(frequencies.size, steps, n_checkpoints, batch_size, seed, dynamics)
     p = frequencies.probabilities()
     steps = steps or default_steps(p, learner, batch_size)
@@ -222,8 +224,8 @@ class Options(_cli.Common):
     """Number of batches; by default until ten times the onset of the rarest subtask."""
     batch_size: int = 1
     """Examples in a batch."""
-    dynamics: Literal["expected", "sampled"] = "expected"
-    """The mean field, or one realisation, subtasks drawn one by one."""
+    dynamics: Literal["expected", "sampled"] | None = None
+    """The mean field, or one realisation, subtasks drawn one by one; by default the mean field, where there is one."""
     n_checkpoints: int = 200
     """Number of log-spaced measurements, about, step 0 included."""
     detect: bool = True
@@ -242,19 +244,25 @@ def run(argv: Sequence[str] | None = None) -> int:
     if options.reweight:
         frequencies = read_changes(options.reweight, frequencies)
         parsed = parsed.with_content(frequencies=frequencies)
-    _check(frequencies.size, **{name: getattr(options, name) for name in _HOW})
+    how = _how(options, learner)
+    _check(frequencies.size, **how)
     if options.detect:
         _check_testable(options, frequencies, learner)
     from quanta._output import output
 
     out = output("simulate", parsed.choices["learner"], parsed)
     if not out.finished():
-        _simulate_into(out, parsed, frequencies, learner)
+        _simulate_into(out, parsed, frequencies, learner, how)
     elif not options.json:
         print(f"this very run is finished already: {out.path}")
     summary = out.summary()
     print(json.dumps(summary) if options.json else _simulate_report.report(summary))
     return 0
+
+
+def _how(options: Options, learner: AbstractLearner) -> dict[str, Any]:
+    """The flags that are arguments of :func:`simulate`."""
+    return {name: getattr(options, name) for name in _HOW} | {"dynamics": options.dynamics or learner.dynamics[0]}
 
 
 def _check_testable(options: Options, frequencies: AbstractFrequencies, learner: AbstractLearner) -> None:
@@ -269,14 +277,17 @@ def _check_testable(options: Options, frequencies: AbstractFrequencies, learner:
 
 
 def _simulate_into(
-    out: "Output", parsed: _cli.Parsed, frequencies: AbstractFrequencies, learner: AbstractLearner
+    out: "Output",
+    parsed: _cli.Parsed,
+    frequencies: AbstractFrequencies,
+    learner: AbstractLearner,
+    how: dict[str, Any],
 ) -> None:
     """Simulate and analyse; write it all, and mark the run as finished."""
     from quanta import record
 
     options = parsed.options
     began = time.perf_counter()
-    how = {name: getattr(options, name) for name in _HOW}
     try:
         ds = simulate(frequencies, learner, **how, progress=not options.quiet)
     except Overflow as error:
@@ -288,7 +299,7 @@ def _simulate_into(
     summary = {
         "record": str(out.record),
         "learner": repr(learner),
-        "dynamics": options.dynamics,
+        "dynamics": how["dynamics"],
         "steps": int(ds["step"][-1]),
         "learned": learned(ds["loss"].values[:, -1], learner),
         "n_subtasks": frequencies.size,
