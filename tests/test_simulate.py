@@ -1,10 +1,13 @@
 """Simulation end to end: the record, its slope beside theory, the sample of many subtasks, and the command."""
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ import xarray as xr
 from quanta import _simulate_report, learners, record, simulate
 from quanta._errors import InputError
 from quanta.frequencies import Empirical, Zipf
-from quanta.learners import LEARNERS, AbstractIndependent, Exponential, Multilinear, Threshold
+from quanta.learners import LEARNERS, AbstractIndependent, Exponential, Multilinear, Overflow, Threshold
 
 MEMBERS = {name: member() for name, member in LEARNERS.items()}
 RUNS = {f"{name}-{how}": (member, how) for name, member in MEMBERS.items() for how in member.dynamics}
@@ -229,7 +232,7 @@ def test_other_settings_are_another_run(capsys):
         (["--n-subtasks", "1e9"], r"1000000000 subtasks .* need about \d+\.\d GiB of memory; .* GiB are available"),
         (["--n-subtask", "3"], "unknown flag --n-subtask. Did you mean --n-subtasks?"),
         (["--exponent", "nan"], "exponent is nan"),
-        (["--learner", "quadratic"], "expected one of multilinear, threshold, exponential"),
+        (["--learner", "quadratic"], "expected one of .*threshold, multilinear, .*exponential"),
         (["--hits", "3"], "--hits belongs to --learner threshold"),
         (["--learner", "threshold", "--initial", "0.1"], "--initial belongs to --learner multilinear"),
         (["--steps", "0"], "steps is 0"),
@@ -262,6 +265,50 @@ def test_bad_arguments_are_refused_by_the_function_too():
             simulate.simulate(SMALL, Multilinear(), **how)
     with pytest.raises(InputError, match="dynamics is 'exact'"):
         simulate.simulate(SMALL, Multilinear(), dynamics="exact")
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bursting(AbstractIndependent):
+    """A learner that stops being a number after so many hits, on purpose."""
+
+    hits: int = 100
+    """Hits after which it bursts."""
+
+    units: ClassVar[str] = "nat"
+    optimizer: ClassVar[str] = "sgd"
+
+    def loss(self, hits):
+        return np.where(hits < self.hits, np.exp(-np.asarray(hits) / 50), np.inf)
+
+    def hits_at(self, left):
+        return -50 * math.log(left)
+
+    @property
+    def chance_loss(self):
+        return 1.0
+
+
+def test_a_loss_that_overflows_stops_the_run_with_the_step_and_the_subtask_and_keeps_the_record_so_far():
+    law = Empirical(counts=(1, 3, 1))
+    with pytest.raises(Overflow, match="the loss of subtask 1 is not finite at step") as caught:
+        simulate.simulate(law, Bursting(), steps=1000)
+    kept, whole = caught.value.record, simulate.simulate(law, Bursting(hits=10**6), steps=1000)
+    record.validate(kept)
+    after = whole["step"].values[kept.sizes["step"]]  # the first checkpoint that was not kept
+    assert kept["step"][-1] * 0.6 < 100 <= after * 0.6
+    assert caught.value.time == after
+    xr.testing.assert_equal(kept["loss"], whole["loss"].isel(step=slice(kept.sizes["step"])))
+
+
+def test_the_command_says_where_it_overflowed_and_where_the_record_is(capfd, monkeypatch):
+    monkeypatch.setitem(LEARNERS, "bursting", Bursting)
+    assert simulate.main(["--learner", "bursting", "--n-subtasks", "20", "--quiet", "--out", "run"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    said = re.fullmatch(r"quanta.simulate: error: the loss of subtask 0 .*The record up to step (\d+) is (\S+)\.", line)
+    kept = record.load(said[2])
+    assert kept["step"][-1] == int(said[1])
+    assert np.isfinite(kept["loss"]).all()
 
 
 def test_a_run_with_detection_saves_its_analyses_and_figure(capsys):
