@@ -301,11 +301,34 @@ def _parse_flags(
                 description=f"{(options.__doc__ or '').strip()}\n\nAlso: --config FILE.toml, --print-config, --version.",
                 config=(tyro.conf.OmitArgPrefixes,),
                 return_unknown_args=True,
+                registry=_parts_as_text(),
             )
         except SystemExit as stop:
             if stop.code in (0, None):
                 raise
             raise InputError(_one_line(noise.getvalue())) from None
+
+
+def _parts_as_text() -> Any:
+    """The rule for a field that holds a part, whose type says how it is written: ``--skill "threshold(hits=3)"``."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        read = getattr(info.type, "from_text", None)
+        if read is None:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar='"PART(FIELD=VALUE, …)"',
+            instance_from_str=lambda texts: read(texts[0]),
+            is_instance=lambda value: isinstance(value, info.type),
+            str_from_instance=lambda part: [str(part)],
+        )
+
+    return registry
 
 
 def _one_line(text: str) -> str:

@@ -97,7 +97,7 @@ def simulate(
     dynamics = dynamics or learner.dynamics[0]
     _check(frequencies.size, steps, n_checkpoints, batch_size, seed, dynamics)
     p = frequencies.probabilities()
-    steps = steps or default_steps(p, learner, batch_size)
+    steps = steps or default_steps(p, learner, batch_size, dynamics)
     from quanta import record
 
     words = {
@@ -114,7 +114,8 @@ def simulate(
             run.loss[:, : run.done], step=step, frequency=p, units=learner.units, source="simulated",
             optimizer=learner.optimizer, chance_loss=learner.chance_loss, examples=step * batch_size,
             exposures=None if run.exposures is None else run.exposures[:, : run.done],
-            true_onset=truth.onset / run.per_step, true_width=truth.width, seed=seed, dynamics=dynamics,
+            true_onset=truth.onset / run.per_step, true_width=truth.width, kind=learner.kinds(p.size),
+            seed=seed, dynamics=dynamics,
             config=record.config_json(**words),
             attrs={"design_id": record.design_id(n_subtasks=p.size, **design)},
         )  # fmt: skip
@@ -127,9 +128,11 @@ def simulate(
     return so_far()
 
 
-def default_steps(p: np.ndarray, learner: AbstractLearner, batch_size: int = 1) -> int:
+def default_steps(p: np.ndarray, learner: AbstractLearner, batch_size: int = 1, dynamics: str | None = None) -> int:
     """Until the learner's horizon, in steps, to two digits; at most 2^53 examples."""
-    steps = min(learner.horizon(p), float(LATEST)) / _per_step(learner, batch_size)
+    sampled = (dynamics or learner.dynamics[0]) == "sampled"
+    horizon = learner.sampled_horizon(p, batch_size) if sampled else learner.horizon(p)
+    steps = min(horizon, float(LATEST)) / _per_step(learner, batch_size)
     return min(max(1, math.ceil(float(f"{steps:.1e}"))), LATEST // batch_size)
 
 
@@ -269,7 +272,7 @@ def _check_testable(options: Options, frequencies: AbstractFrequencies, learner:
     """Refuse a run too short to be tested, before it is made."""
     from quanta.transitions import check_window
 
-    steps = options.steps or default_steps(frequencies.probabilities(), learner, options.batch_size)
+    steps = options.steps or default_steps(frequencies.probabilities(), learner, options.batch_size, options.dynamics)
     try:
         check_window(log_spaced(steps, options.n_checkpoints).astype(float))
     except InputError as error:

@@ -2,10 +2,11 @@
 
 import abc
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from quanta import _parts
 from quanta._errors import InputError
 
 DYNAMICS = ("expected", "sampled")
@@ -44,20 +45,64 @@ class AbstractLearner(abc.ABC):
     a formula to give and little else.
     """
 
-    units: ClassVar[str]
-    """Unit of the loss, one of ``record.UNITS``."""
-    optimizer: ClassVar[str]
-    """What trains it, one of ``record.OPTIMIZERS``."""
     clock: ClassVar[str] = "examples"
     """What time counts: "examples" drawn, or "steps" of an optimiser that sees all subtasks at each."""
-    dynamics: ClassVar[tuple[str, ...]] = DYNAMICS
-    """Which dynamics it has, of ``DYNAMICS``."""
     axes: ClassVar[tuple[str, ...]] = ("steps",)
     """Along which resources its theory gives a loss, of ``AXES``."""
     monotone: ClassVar[bool] = True
-    """Whether the loss of no subtask ever rises in the mean field; the mean loss does in none."""
-    exchangeable: ClassVar[bool] = True
-    """Whether a subtask is its frequency alone, so that permuting frequencies permutes losses."""
+    """Whether the loss of no subtask ever rises in the mean field."""
+    generalises: ClassVar[bool] = False
+    """Whether learning some subtasks moves the loss of another, even of one that never occurs."""
+    bitwise: ClassVar[bool] = True
+    """Whether a seed gives the same bits at any number of threads; where not, the same to rounding (linear algebra)."""
+
+    @property
+    def dynamics(self) -> tuple[str, ...]:
+        """Which dynamics it has, of ``DYNAMICS``; a ClassVar where that does not depend on its fields."""
+        return DYNAMICS
+
+    @property
+    def exchangeable(self) -> bool:
+        """Whether a subtask is its frequency alone, so that permuting frequencies permutes losses; may be a ClassVar."""
+        return True
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """The learner that a text such as "threshold(hits=3)" names, as it is written within another's fields.
+
+        Raises
+        ------
+        InputError
+            If there is none, it cannot be had so, or it is not of this class.
+        """
+        from quanta.learners import LEARNERS
+
+        return _parts.read(text, LEARNERS, cls)
+
+    def __str__(self) -> str:
+        """The text that names it: "threshold(hits=3)"."""
+        from quanta.learners import LEARNERS
+
+        return _parts.write(self, LEARNERS)
+
+    def kinds(self, n_subtasks: int) -> list[str] | None:
+        """What sort each subtask is of, in a word; None where all are of one."""
+        return None
+
+    @property
+    @abc.abstractmethod
+    def units(self) -> str:
+        """Unit of the loss, one of ``record.UNITS``; a ClassVar where it is one for all."""
+
+    @property
+    @abc.abstractmethod
+    def optimizer(self) -> str:
+        """What trains it, one of ``record.OPTIMIZERS``; a ClassVar where it is one for all."""
+
+    @property
+    def descends(self) -> bool:
+        """Whether the mean loss never rises in the mean field: not so of steps of a fixed length, which overshoot."""
+        return True
 
     @property
     def onset_exponent(self) -> float:
@@ -118,6 +163,10 @@ class AbstractLearner(abc.ABC):
         """Time until its last subtask is learned and has been seen to be: ten times the last onset."""
         onset = self.onset(frequencies)
         return 10 * float(np.max(onset[np.isfinite(onset)], initial=1.0))
+
+    def sampled_horizon(self, frequencies: np.ndarray, batch_size: int) -> float:
+        """``horizon`` of a sampled run; another only where steps of so few examples do not follow the mean field."""
+        return self.horizon(frequencies)
 
     def sharpness(self) -> float:
         """S of the mean-field curve of a rare subtask: e · max(-dl/d ln t) / total drop; 1 for an exponential.

@@ -1,15 +1,14 @@
 """Mixture: several tasks in one network, each subtask at its own frequency."""
 
-import ast
-import dataclasses
 import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import numpy as np
 
+from quanta import _parts
 from quanta._errors import InputError
 from quanta.tasks.base import AbstractTask, Batch
 
@@ -251,7 +250,7 @@ def _task(name: str, fields: str) -> AbstractTask:
     if name not in single:
         raise InputError(f"parts has {name!r}; expected tasks out of {', '.join(single)}.")
     try:
-        task = TASKS[name](**_fields(TASKS[name], name + fields))
+        task = TASKS[name](**_parts.fields(TASKS[name], name + fields))
     except (TypeError, ValueError) as error:
         raise InputError(f"parts has {name}{fields}, which cannot be made: {str(error).rstrip('.')}.") from None
     shares = task.shares()
@@ -261,23 +260,3 @@ def _task(name: str, fields: str) -> AbstractTask:
             "ask one at a time. Train it by itself."
         )
     return task
-
-
-def _fields(task: type[AbstractTask], text: str) -> dict[str, Any]:
-    """The fields in a text such as "copying(string=8)", by name: plain values, nothing is evaluated."""
-    known = [f.name for f in dataclasses.fields(task)]  # type: ignore[arg-type]
-    try:
-        call = ast.parse(text, mode="eval").body
-        found = (
-            {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
-            if isinstance(call, ast.Call)
-            else {}
-        )
-        plain = not getattr(call, "args", [])
-    except (SyntaxError, ValueError):
-        plain = False
-    if not plain:
-        raise InputError("its fields cannot be read; expected plain values by name, such as string=8")
-    if unknown := [name for name in found if name not in known]:
-        raise InputError(f"it has no field {unknown[0]}; expected {', '.join(known)}")
-    return found
