@@ -1,23 +1,53 @@
 """How often each subtask occurs in training: the first thing that every run is made of."""
 
 import abc
-import csv
+import bisect
 import math
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Integral
-from pathlib import Path
 from typing import final
 
 import numpy as np
 
+from quanta import _frequency_files as files
 from quanta._errors import InputError, quoted
+from quanta._zipf_fit import ZipfFit, fit_zipf
+
+__all__ = [
+    "FREQUENCIES",
+    "AbstractFrequencies",
+    "Empirical",
+    "ExponentialDecay",
+    "Reweighted",
+    "Uniform",
+    "Zipf",
+    "ZipfFit",
+    "fit_zipf",
+    "read_changes",
+    "read_counts",
+]
 
 
 def _check_count(n_subtasks: int) -> None:
     if isinstance(n_subtasks, bool) or not isinstance(n_subtasks, Integral) or n_subtasks < 1:
         raise InputError(f"n_subtasks is {n_subtasks}; expected a whole number of at least 1.")
+
+
+def _check_above_zero(law: "AbstractFrequencies", log_ratio: Callable[[int], float]) -> None:
+    """Refuse a law whose rarest subtasks would have a frequency of 0, though it says that they occur.
+
+    ``log_ratio(k)`` is ln(p_k / p_1), falling; p_1 is at least 1/n.
+    """
+    least = math.log(sys.float_info.min) + math.log(law.size)
+    if log_ratio(law.size) < least:
+        first = bisect.bisect_left(range(1, law.size + 1), True, key=lambda k: log_ratio(k) < least)
+        raise InputError(
+            f"{law}: subtasks {first} to {law.size - 1} would have a frequency of 0, too small for a number (1e-308). "
+            f"Take at most {first} subtasks, or a law that falls more slowly."
+        )
 
 
 class AbstractFrequencies(abc.ABC):
@@ -28,53 +58,93 @@ class AbstractFrequencies(abc.ABC):
     def size(self) -> int:
         """Number of subtasks."""
 
+    @property
+    def tail_exponent(self) -> float:
+        """s, if p_k falls as k^-s as k grows without end; nan if there is no such power law."""
+        return math.nan
+
     @abc.abstractmethod
     def probabilities(self) -> np.ndarray:
         """p_k, shape (n_subtasks,), float64, summing to 1, most frequent first where there is an order."""
 
 
 @final
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Zipf(AbstractFrequencies):
-    r"""Power-law frequencies.
+    r"""Power-law frequencies; with an offset Zipf-Mandelbrot, with a cutoff a power law that ends exponentially.
 
-    .. math:: p_k = k^{-s} / \sum_j j^{-s}, \qquad k = 1 \dots n
+    .. math:: p_k \propto (k + q)^{-s} e^{-k/\kappa}, \qquad k = 1 \dots n
 
-    Parameters
-    ----------
-    n_subtasks : int
-        Number of subtasks n.
-    exponent : float
-        The Zipf exponent s ≥ 0. **Not** the α of the papers, for which s = α + 1 (Michaud 2023; Nam 2024;
-        Hutter 2021); their published *code* calls s itself ``alpha``.
+    Notes
+    -----
+    **The exponent s is not the α of the papers**, and two papers' α are not each other's:
+
+    ========================================  =========================  =======================
+    where                                     its law                    ``exponent``
+    ========================================  =========================  =======================
+    Michaud 2023, Hutter 2021, Nam 2024       k^-(α+1)                   α + 1
+    Michaud's code (``alpha=1.4``)            k^-alpha                   alpha (the paper's + 1)
+    Nam's code (``alpha=1.6``)                k^-alpha                   alpha (the paper's + 1)
+    Liu 2025 (paper and code, ``alpha=2``)    k^-α                       α
+    ========================================  =========================  =======================
 
     References
     ----------
-    Michaud, Liu, Girit, Tegmark (2023), The Quantization Model of Neural Scaling, hypothesis QH3.
+    Michaud, Liu, Girit, Tegmark (2023), The Quantization Model of Neural Scaling, hypothesis QH3. Mandelbrot (1953), An
+    informational theory of the statistical structure of language, for the offset.
 
     Examples
     --------
     >>> Zipf(n_subtasks=3, exponent=1.0).probabilities().round(4).tolist()
     [0.5455, 0.2727, 0.1818]
+    >>> Zipf(n_subtasks=3, exponent=1.0, offset=1.0).probabilities().round(4).tolist()
+    [0.4615, 0.3077, 0.2308]
     """
 
     n_subtasks: int = 1000
+    """Number of subtasks n."""
     exponent: float = 1.5
+    """Zipf exponent s of 0 or more: p_k falls as k^-s. The α of Michaud's and Nam's papers is s - 1, that of Liu's is s."""
+    offset: float = 0.0
+    """Zipf-Mandelbrot offset q of 0 or more: p_k falls as (k + q)^-s, so that the first few are more alike."""
+    cutoff: float = math.inf
+    """Rank κ above 0 beyond which frequencies fall as e^(-k/κ); inf for none."""
 
     def __post_init__(self) -> None:
         _check_count(self.n_subtasks)
         if not (math.isfinite(self.exponent) and self.exponent >= 0):
             raise InputError(f"exponent is {self.exponent}; expected a finite Zipf exponent of 0 or more.")
+        if not (math.isfinite(self.offset) and self.offset >= 0):
+            raise InputError(f"offset is {self.offset}; expected a finite number of 0 or more.")
+        if not self.cutoff > 0:
+            raise InputError(f"cutoff is {self.cutoff}; expected a rank above 0, or inf for none.")
+        _check_above_zero(self, self._log_ratio)
+
+    def __repr__(self) -> str:
+        """Without an offset or a cutoff that is not there: ``inf`` is no name where a repr is evaluated."""
+        more = "".join(
+            f", {name}={value}" for name in ("offset", "cutoff") if (value := getattr(self, name)) not in (0, math.inf)
+        )
+        return f"Zipf(n_subtasks={self.n_subtasks}, exponent={self.exponent}{more})"
 
     @property
     def size(self) -> int:
         """Number of subtasks."""
         return self.n_subtasks
 
+    @property
+    def tail_exponent(self) -> float:
+        """The exponent; nan with a cutoff."""
+        return math.nan if math.isfinite(self.cutoff) else self.exponent
+
     def probabilities(self) -> np.ndarray:
         """p_k, shape (n_subtasks,), falling."""
-        p = np.arange(1, self.n_subtasks + 1, dtype=np.float64) ** -self.exponent
+        k = np.arange(1, self.n_subtasks + 1, dtype=np.float64)
+        p = ((k + self.offset) / (1 + self.offset)) ** -self.exponent * np.exp((1 - k) / self.cutoff)
         return p / p.sum()
+
+    def _log_ratio(self, k: int) -> float:
+        return -self.exponent * math.log((k + self.offset) / (1 + self.offset)) - (k - 1) / self.cutoff
 
 
 @final
@@ -101,6 +171,43 @@ class Uniform(AbstractFrequencies):
     def probabilities(self) -> np.ndarray:
         """p_k, shape (n_subtasks,), all equal."""
         return np.full(self.n_subtasks, 1.0 / self.n_subtasks)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExponentialDecay(AbstractFrequencies):
+    r"""Frequencies that fall by the same factor from each subtask to the next: no power law anywhere.
+
+    .. math:: p_k \propto r^k, \qquad k = 1 \dots n
+
+    Were scaling laws made by the frequencies' power law, learners would not follow one here.
+
+    Examples
+    --------
+    >>> ExponentialDecay(n_subtasks=3, decay=0.5).probabilities().round(4).tolist()
+    [0.5714, 0.2857, 0.1429]
+    """
+
+    n_subtasks: int = 1000
+    """Number of subtasks n."""
+    decay: float = 0.99
+    """Factor r between the frequencies of a subtask and of the one before, above 0 and at most 1."""
+
+    def __post_init__(self) -> None:
+        _check_count(self.n_subtasks)
+        if not 0 < self.decay <= 1:
+            raise InputError(f"decay is {self.decay}; expected a factor above 0, and at most 1.")
+        _check_above_zero(self, lambda k: (k - 1) * math.log(self.decay))
+
+    @property
+    def size(self) -> int:
+        """Number of subtasks."""
+        return self.n_subtasks
+
+    def probabilities(self) -> np.ndarray:
+        """p_k, shape (n_subtasks,), falling."""
+        p = self.decay ** np.arange(self.n_subtasks, dtype=np.float64)
+        return p / p.sum()
 
 
 @final
@@ -200,6 +307,39 @@ def _numbered(pairs: Iterable[tuple[int, float]], size: int, name: str) -> list[
     return sorted(found.items())
 
 
+def read_counts(path: str | os.PathLike[str]) -> Empirical:
+    """Frequencies from a file of counts.
+
+    Either one count to a line, of subtask 0 first; or CSV with the heading ``subtask,count``, each subtask once, in any
+    order, numbered from 0. A count of 0 keeps its number, and is never drawn.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    Empirical
+        The counts, in the order of the subtasks.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read so, is empty, or holds what is no count, with the line.
+    """
+    lines = files.lines(path)
+    if not lines:
+        raise InputError(f"{path} is empty; expected one count to a line, or CSV with the heading subtask,count.")
+    try:
+        if "," not in lines[0]:
+            return Empirical(counts=tuple(files.numbers(lines).tolist()))
+        _, pairs = files.table(lines, "count")
+        return _all_of(pairs, len(pairs), "count")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
 def read_changes(path: str | os.PathLike[str], base: AbstractFrequencies) -> AbstractFrequencies:
     """Changed frequencies, from a CSV file with a heading.
 
@@ -223,40 +363,29 @@ def read_changes(path: str | os.PathLike[str], base: AbstractFrequencies) -> Abs
     InputError
         If the file cannot be read so, or its numbers are not possible, with the line.
     """
+    lines = files.lines(path)
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
-    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if any(map(str.strip, row))]
-    heading = rows[0] if rows else []
-    if sorted(heading) not in (["factor", "subtask"], ["frequency", "subtask"]):
-        raise InputError(
-            f"{path} begins with {','.join(heading)!r}; expected the heading subtask,factor or subtask,frequency."
-        )
-    column = "factor" if "factor" in heading else "frequency"
-    pairs = [_pair(path, dict(zip(heading, row, strict=False)), column) for row in rows[1:]]
-    try:
+        column, pairs = files.table(lines, "factor", "frequency")
         if column == "factor":
             return Reweighted(base=base, factors=tuple(pairs))
-        counts = dict(_numbered(pairs, base.size, column))
-        if missing := set(range(base.size)) - counts.keys():
-            raise InputError(f"subtask {min(missing)} has no frequency; expected one for each of {base.size}.")
-        return Empirical(counts=tuple(counts.values()))
+        return _all_of(pairs, base.size, column)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _pair(path: str | os.PathLike[str], row: dict[str, str], column: str) -> tuple[int, float]:
-    try:
-        return int(row["subtask"]), float(row[column])
-    except (KeyError, ValueError):
-        line = ",".join(row.values())
-        raise InputError(f"{path}: the line {line!r} is not the number of a subtask and its {column}.") from None
+def _all_of(pairs: Iterable[tuple[int, float]], size: int, name: str) -> Empirical:
+    """Counts from pairs (subtask, count), one for each subtask."""
+    counts = dict(_numbered(pairs, size, name))
+    if len(counts) < size:
+        missing = min(set(range(size)) - counts.keys())
+        raise InputError(f"subtask {missing} has no {name}; expected one for each of {size}.")
+    return Empirical(counts=tuple(counts.values()))
 
 
 FREQUENCIES: dict[str, type[AbstractFrequencies]] = {
     "zipf": Zipf,
     "uniform": Uniform,
+    "exponential": ExponentialDecay,
     "empirical": Empirical,
     "reweighted": Reweighted,
 }
