@@ -10,6 +10,7 @@ import decimal
 import difflib
 import errno
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -318,7 +319,7 @@ def _parts_as_text() -> Any:
     @registry.primitive_rule
     def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         read = getattr(info.type, "from_text", None)
-        if read is None:
+        if read is None or not inspect.isabstract(info.type):  # a member that was chosen has flags of its own
             return None
         return PrimitiveConstructorSpec(
             nargs=1,
