@@ -16,7 +16,7 @@ import xarray as xr
 from quanta import _simulate_report, learners, record, simulate
 from quanta._errors import InputError
 from quanta.frequencies import Empirical, Zipf
-from quanta.learners import LEARNERS, AbstractIndependent, Exponential, Multilinear, Overflow, Threshold
+from quanta.learners import LEARNERS, AbstractIndependent, Exponential, Multilinear, Overflow, Synchronous, Threshold
 
 MEMBERS = {name: member() for name, member in LEARNERS.items()}
 RUNS = {f"{name}-{how}": (member, how) for name, member in MEMBERS.items() for how in member.dynamics}
@@ -88,7 +88,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads():
 import zlib
 from quanta import frequencies, learners, simulate
 for name, member in learners.LEARNERS.items():
-    for dynamics in member.dynamics:
+    for dynamics in member().dynamics:
         ds = simulate.simulate(frequencies.Zipf(n_subtasks=300), member(), seed=4, dynamics=dynamics)
         print(name, dynamics, *(zlib.crc32(ds[v].values.tobytes()) for v in ("loss", "true_onset", "true_width")))
 """
@@ -117,10 +117,12 @@ def test_worlds_of_steps_and_of_exponentials_have_the_same_macro_slope(exponent)
     assert abs(steps - smooth) < 0.05
 
 
-INDEPENDENT = {name: run for name, run in RUNS.items() if isinstance(run[0], AbstractIndependent)}
+IN_ORDER = {
+    name: run for name, run in RUNS.items() if isinstance(run[0], AbstractIndependent) and run[0].onset_exponent > 0
+}
 
 
-@pytest.mark.parametrize(("learner", "dynamics"), INDEPENDENT.values(), ids=INDEPENDENT)
+@pytest.mark.parametrize(("learner", "dynamics"), IN_ORDER.values(), ids=IN_ORDER)
 def test_the_macro_slope_is_near_its_prediction_which_knows_only_onsets(learner, dynamics):
     found = slopes(learner, dynamics=dynamics, n_checkpoints=400)
     assert abs(found["slope"] - found["slope_predicted"]) < 0.03
@@ -160,6 +162,15 @@ def test_no_slope_is_said_where_there_is_no_window(how):
     found = slopes(Exponential(), **how)
     assert found["slope"] is None
     assert found["slope_predicted"] is None
+
+
+def test_no_slope_is_said_where_all_is_learned_at_once():
+    found = slopes(Synchronous())
+    assert (found["slope"], found["slope_predicted"], found["slope_asymptote"]) == (
+        None,
+        None,
+        pytest.approx(math.nan, nan_ok=True),
+    )
 
 
 # ------------------------------------------------------------------------------------------------ the sample of many

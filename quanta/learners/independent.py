@@ -1,10 +1,13 @@
 """Learners whose subtasks do not meet: each is one function of how often it has been seen."""
 
 import abc
+import math
 
 import numpy as np
 
+from quanta._errors import InputError
 from quanta.learners import _hits
+from quanta.learners._axes import Split, best_split, room
 from quanta.learners.base import AbstractLearner, Truth, checked, no_steps, seen_so_far
 
 
@@ -16,7 +19,14 @@ class AbstractIndependent(AbstractLearner):
 
     A member gives ``loss`` and its inverse ``hits_at``; all else follows. One whose mean over runs is not the loss at
     the mean count overrides ``expected`` and ``crossing`` too.
+
+    Along the other ``axes`` of its theory, parameters hold so many subtasks and no more, data are examples seen once,
+    and compute is examples × parameters, split for the least mean loss; override ``with_parameters`` and ``with_data``
+    where a paper says more.
     """
+
+    parameters_per_subtask: float
+    """Parameters that a subtask takes: a field of those whose ``axes`` have parameters."""
 
     @property
     def has_steps(self) -> bool:
@@ -30,14 +40,19 @@ class AbstractIndependent(AbstractLearner):
 
     @abc.abstractmethod
     def loss(self, hits: np.ndarray) -> np.ndarray:
-        """Loss after so many hits, a real number of them; falls from ``chance_loss``."""
+        """Loss after so many hits, a real number of them; falls from ``chance_loss`` to ``learned_loss``."""
+
+    @property
+    def learned_loss(self) -> float:
+        """Loss in the end."""
+        return 0.0
 
     @abc.abstractmethod
     def hits_at(self, left: float) -> float:
-        """Hits at which this share of ``chance_loss`` is left, 0 < left < 1."""
+        """Hits at which this share of the drop is left, 0 < left < 1."""
 
     def levels(self) -> np.ndarray:
-        """Whole counts, ascending (3,), by which 10, 50 and 90 % of the loss are gone; (0,) without steps."""
+        """Whole counts, ascending (3,), by which 10, 50 and 90 % of the drop are done; (0,) without steps."""
         if not self.has_steps:
             return np.empty(0, dtype=np.int64)
         return np.maximum(np.ceil([self.hits_at(left) for left in (0.9, 0.5, 0.1)]), 1).astype(np.int64)
@@ -77,10 +92,87 @@ class AbstractIndependent(AbstractLearner):
         return self.loss(self.speed(frequencies) * examples)
 
     def crossing(self, frequencies: np.ndarray, left: float) -> np.ndarray:
-        """Examples at which this share of the mean-field loss is left; inf for what never occurs."""
+        """Examples at which this share of the mean-field drop is left; inf for what never occurs."""
         with np.errstate(divide="ignore"):
             return self.hits_at(left) / self.speed(frequencies)
 
     def onset(self, frequencies: np.ndarray) -> np.ndarray:
-        """Examples at half loss."""
+        """Examples at half of the drop."""
         return self.crossing(frequencies, 0.5)
+
+    def horizon(self, frequencies: np.ndarray) -> float:
+        """Ten times the last onset; where curves have long tails, until a hundredth is left."""
+        end = np.maximum(10 * self.onset(frequencies), self.crossing(frequencies, 0.01))
+        return float(np.max(end[np.isfinite(end)], initial=10.0))
+
+    def exponent(self, axis: str, zipf_exponent: float) -> float:
+        r"""Exponent of the distance of the mean loss to its floor, along a resource.
+
+        With :math:`\alpha = s - 1`, and onsets ∝ p^-γ:
+
+        .. math::
+            t^{-\alpha/(\gamma s)}, \qquad N^{-\alpha}, \qquad D^{-\alpha/s}, \qquad C^{-\alpha/(\gamma s + 1)}
+
+        The last is at the best split, :math:`N \propto C^{1/(\gamma s + 1)}`, t = C/N, where the first two are equal.
+
+        References
+        ----------
+        Steps, parameters, data: Michaud et al. (2023), section 2; Nam et al. (2024), theorems on scaling. Compute: Nam et
+        al. (2024), corollary 4 (γ = 1: :math:`C^{-\alpha/(\alpha + 2)}`); Ren et al. (2025) (γ = ½).
+        """
+        s, gamma = zipf_exponent, self.onset_exponent
+        if axis not in self.axes or not s > 1 or not gamma > 0:
+            return math.nan
+        slowness = {"steps": gamma * s, "parameters": 1, "data": s, "compute": gamma * s + 1}
+        return -(s - 1) / slowness[axis]
+
+    def limited(self, axis: str, frequencies: np.ndarray, amount: float) -> np.ndarray:
+        """Loss of every subtask, (n_subtasks,), with so much of a resource and as much as it needs of the others.
+
+        Along "compute", at the split of least mean loss. A subtask short of two resources is as bad as of the shorter.
+
+        Raises
+        ------
+        InputError
+            If its theory says nothing of that axis, or the amount is not above 0.
+        """
+        self._check_amount(axis, amount)
+        p = np.asarray(frequencies, dtype=np.float64)
+        if axis == "steps":
+            return self.expected(p, amount)
+        if axis == "parameters":
+            return self.with_parameters(p, amount)
+        if axis == "data":
+            return self.with_data(p, amount)
+        return self._with_both(p, self.best_split(p, amount))
+
+    def best_split(self, frequencies: np.ndarray, compute: float) -> Split:
+        """How many steps (of one example) and parameters make the least mean loss at this product of the two.
+
+        Raises
+        ------
+        InputError
+            If its theory says nothing of compute, or the amount is not above 0.
+        """
+        self._check_amount("compute", compute)
+        p = np.sort(np.asarray(frequencies, dtype=np.float64))[::-1]  # ranked once: cheap to rank again
+        one = self.parameters_per_subtask
+        return best_split(lambda split: float(p @ self._with_both(p, split)), compute, one, one * p.size)
+
+    def _with_both(self, p: np.ndarray, split: Split) -> np.ndarray:
+        return np.maximum(self.expected(p, split.steps), self.with_parameters(p, split.parameters))
+
+    def with_parameters(self, frequencies: np.ndarray, parameters: float) -> np.ndarray:
+        """Loss of every subtask, (n_subtasks,), after endless training: learned is what wholly finds room."""
+        fits = room(self.speed(frequencies), parameters / self.parameters_per_subtask) == 1
+        return self.loss(np.where(fits, np.inf, 0.0))
+
+    def with_data(self, frequencies: np.ndarray, examples: float) -> np.ndarray:
+        """Mean loss of every subtask, (n_subtasks,), over data sets of so many examples; here each is seen once."""
+        return self.expected(frequencies, examples)
+
+    def _check_amount(self, axis: str, amount: float) -> None:
+        if axis not in self.axes:
+            raise InputError(f"{type(self).__name__} has no law along {axis}; expected one of {', '.join(self.axes)}.")
+        if not 0 < amount < math.inf:
+            raise InputError(f"the amount of {axis} is {amount}; expected a finite number above 0.")

@@ -7,6 +7,9 @@ from typing import ClassVar, final
 import numpy as np
 
 from quanta._errors import InputError
+from quanta.learners._axes import room
+from quanta.learners._binomial import chance_below
+from quanta.learners._checks import check_above, check_hits
 from quanta.learners.independent import AbstractIndependent
 
 
@@ -40,9 +43,14 @@ class Multilinear(AbstractIndependent):
     """Strength R(0) before training, between 0 and the target; the smaller, the sharper."""
     rate: float = 0.01
     """Learning rate η of one example."""
+    parameters_per_subtask: float = 1.0
+    """Parameters N_c that a skill takes; real networks of the paper are fitted by 4."""
+    examples_per_subtask: int = 1
+    """Examples D_c of a skill in a data set from which it can be learned wholly; real networks are fitted by 800."""
 
     units: ClassVar[str] = "squared error"
     optimizer: ClassVar[str] = "sgd"
+    axes: ClassVar[tuple[str, ...]] = ("steps", "parameters", "data", "compute")
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.target) and self.target > 0):
@@ -54,6 +62,8 @@ class Multilinear(AbstractIndependent):
             )
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise InputError(f"rate is {self.rate}; expected a learning rate above 0.")
+        check_above("parameters_per_subtask", self.parameters_per_subtask)
+        check_hits("examples_per_subtask", self.examples_per_subtask)
 
     @property
     def _gap(self) -> float:
@@ -74,6 +84,37 @@ class Multilinear(AbstractIndependent):
     def chance_loss(self) -> float:
         """½ (S - R(0))²."""
         return 0.5 * (self.target - self.initial) ** 2
+
+    def with_parameters(self, frequencies: np.ndarray, parameters: float) -> np.ndarray:
+        r"""Loss where parameters are few: wholly learned, in part, or not at all, in order of frequency.
+
+        .. math:: R_k = S \min\big(1, \max(0, N/N_c - k + 1)\big)
+
+        That is S below, S r/N_c at, and 0 beyond the skill :math:`q = \lfloor (N - 1)/N_c \rfloor + 1` (Nam et al. 2024,
+        extended model; theorem 5 for N_c = 1).
+        """
+        strength = self.target * room(self.speed(frequencies), parameters / self.parameters_per_subtask)
+        return 0.5 * np.square(self.target - strength)
+
+    def strength_from(self, examples: np.ndarray) -> np.ndarray:
+        """Strength in the end from a data set with so many examples d of the skill: S (1 - √(1 - d/D_c)), at most S.
+
+        Nam et al. (2024), equation 17. With D_c = 1, one example is enough.
+        """
+        return self.target * (1 - np.sqrt(np.maximum(1 - np.asarray(examples) / self.examples_per_subtask, 0)))
+
+    def with_data(self, frequencies: np.ndarray, examples: float) -> np.ndarray:
+        r"""Mean loss after endless training, over data sets: d is binomial, and the loss is linear in it.
+
+        .. math:: \tfrac12 S^2\,E\,(1 - d/D_c)_+ = \tfrac12 S^2 \big[P(d < D_c) - \tfrac{D p}{D_c} P(d' < D_c - 1)\big]
+
+        with d' of D - 1 examples. For D_c = 1 it is ½ S² (1 - p)^D (Nam et al. 2024, equation 322).
+        """
+        p, most = np.asarray(frequencies, dtype=np.float64), self.examples_per_subtask
+        missing = chance_below(most, examples, p)
+        if most > 1:
+            missing = missing - examples * p / most * chance_below(most - 1, max(examples - 1, 0), p)
+        return 0.5 * self.target**2 * np.clip(missing, 0, 1)
 
     def sharpness(self) -> float:
         r"""S from the steepest point of (1 + w)^-2, w = e^v/c, in ln v.

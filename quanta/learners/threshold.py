@@ -6,10 +6,9 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from quanta._errors import InputError
+from quanta.learners._binomial import chance_below
+from quanta.learners._checks import check_hits
 from quanta.learners.independent import AbstractIndependent
-
-_SUMMED = 100  # hits up to which the binomial law is summed term by term
 
 
 @final
@@ -37,10 +36,10 @@ class Threshold(AbstractIndependent):
 
     units: ClassVar[str] = "squared error"
     optimizer: ClassVar[str] = "sgd"
+    axes: ClassVar[tuple[str, ...]] = ("steps", "data")
 
     def __post_init__(self) -> None:
-        if isinstance(self.hits, bool) or self.hits != int(self.hits) or not 1 <= self.hits <= 10**6:
-            raise InputError(f"hits is {self.hits}; expected a whole number from 1 to 1000000.")
+        check_hits("hits", self.hits)
 
     @property
     def has_steps(self) -> bool:
@@ -65,24 +64,8 @@ class Threshold(AbstractIndependent):
         return 1.0
 
     def expected(self, frequencies: np.ndarray, examples: np.ndarray | float) -> np.ndarray:
-        """P(Binomial(examples, p) < hits): its terms summed from (1 - p)^n up, or the incomplete beta function.
-
-        The first term underflows only where fewer than ``_SUMMED`` hits have a chance below 1e-190.
-        """
-        p, n = np.asarray(frequencies, dtype=np.float64), np.asarray(examples, dtype=np.float64)
-        if self.hits > _SUMMED:
-            from scipy import special
-
-            return np.where(n < self.hits, 1.0, special.betaincc(self.hits, np.maximum(n - self.hits + 1, 1), p))
-        with np.errstate(divide="ignore", invalid="ignore"):  # p = 1 is left to the last line
-            odds = p / (1 - p)
-            term = np.exp(n * np.log1p(-p))
-            total = term.copy()
-            for j in range(self.hits - 1):
-                term *= odds
-                term *= np.maximum(n - j, 0) / (j + 1)
-                total += term
-        return np.where(p < 1, np.minimum(total, 1), n < self.hits)
+        """P(Binomial(examples, p) < hits): the exact mean over runs."""
+        return chance_below(self.hits, examples, frequencies)
 
     def crossing(self, frequencies: np.ndarray, left: float) -> np.ndarray:
         """Examples at which the expected loss is ``left``, as a continuous number.
