@@ -242,10 +242,15 @@ def _config_flags(table: Mapping[str, Any], hints: Mapping[str, Any]) -> list[st
         elif isinstance(value, list) and tyro.conf.UseAppendAction in marks:
             flags += [f"{_flag(key)}={item}" for item in value]
         elif isinstance(value, list):
-            flags += [_flag(key), *map(str, value)]
+            flags += [_flag(key), *map(str, _flat(value))]
         else:
             flags.append(f"{_flag(key)}={value}")
     return flags
+
+
+def _flat(values: list[Any]) -> list[Any]:
+    """Pairs as the parser takes them, one number after the other."""
+    return [leaf for value in values for leaf in (_flat(value) if isinstance(value, list) else [value])]
 
 
 def _toml(value: Any) -> str:
@@ -342,6 +347,7 @@ def _one_line(text: str) -> str:
     text = re.sub(r"^Error parsing (--\S+): ", r"\1: ", text)
     text = re.sub(r"invalid literal for int\(\) with base 10: ('[^']*')", r"\1 is not a whole number", text)
     text = re.sub(r"could not convert string to float: ('[^']*')", r"\1 is not a number", text)
+    text = re.sub(r"Could not find valid parse for arguments: (\[.*?\])", r"\1 cannot be read; see --help", text)
     text = re.sub(r"argument 'options\.(\w+)'", lambda found: found.group(1).upper(), text)
     return re.split(r" Argument helptext| For full helptext", text)[0].strip()[:400] or "the flags could not be parsed"
 

@@ -6,11 +6,23 @@ Values are plain, and read without evaluating anything.
 import ast
 import dataclasses
 import difflib
+import hashlib
 import typing
 from collections.abc import Mapping
 from typing import Any
 
 from quanta._errors import InputError, quoted
+
+
+_LONGEST = 10_000
+
+
+def brief(text: str) -> str:
+    """A text as it is kept as provenance: of one that is very long, such as a million counts, its beginning and its digest."""
+    if len(text) <= _LONGEST:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"{text[:80]}… ({len(text)} characters, sha256 {digest})"
 
 
 def read(text: str, members: Mapping[str, type], base: type) -> Any:
@@ -39,7 +51,7 @@ def read(text: str, members: Mapping[str, type], base: type) -> Any:
     name = text.partition("(")[0].strip()
     possible = [member for member, cls in members.items() if issubclass(cls, base)]
     if name not in possible:
-        close = difflib.get_close_matches(name.lower(), possible, n=1)
+        close = difflib.get_close_matches(name.lower(), [] if name in members else possible, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         fault = "is not possible here" if name in members else "is unknown"
         raise InputError(f"{name!r} {fault}; expected one of {', '.join(possible)}.{hint}")

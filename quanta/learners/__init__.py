@@ -4,24 +4,48 @@ To add one: a file beside these with a final class, and a line in ``LEARNERS``.
 """
 
 from quanta.learners.base import AbstractLearner, Overflow, Truth
+from quanta.learners.convex_adam import ConvexAdam
+from quanta.learners.dependent import Dependent
 from quanta.learners.exponential import Exponential
+from quanta.learners.hyperbolic import Hyperbolic
 from quanta.learners.independent import AbstractIndependent
+from quanta.learners.mixture import Mixture
 from quanta.learners.multilinear import Multilinear
+from quanta.learners.power_law import PowerLaw
+from quanta.learners.quantum import Quantum
+from quanta.learners.stretched import Stretched
+from quanta.learners.synchronous import Synchronous
 from quanta.learners.threshold import Threshold
 
 LEARNERS: dict[str, type[AbstractLearner]] = {
-    "multilinear": Multilinear,
+    "quantum": Quantum,
     "threshold": Threshold,
+    "multilinear": Multilinear,
+    "hyperbolic": Hyperbolic,
+    "dependent": Dependent,
+    "mixture": Mixture,
     "exponential": Exponential,
+    "power_law": PowerLaw,
+    "stretched": Stretched,
+    "convex_adam": ConvexAdam,
+    "synchronous": Synchronous,
 }
 
 __all__ = [
     "LEARNERS",
     "AbstractIndependent",
     "AbstractLearner",
+    "ConvexAdam",
+    "Dependent",
     "Exponential",
+    "Hyperbolic",
+    "Mixture",
     "Multilinear",
     "Overflow",
+    "PowerLaw",
+    "Quantum",
+    "Stretched",
+    "Synchronous",
     "Threshold",
     "Truth",
 ]

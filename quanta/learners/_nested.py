@@ -1,0 +1,19 @@
+"""What learners made of other learners share."""
+
+from quanta._errors import InputError
+from quanta.learners.independent import AbstractIndependent
+
+
+def check_independent(name: str, part: object) -> None:
+    """Refuse what is no learner of independent subtasks.
+
+    Raises
+    ------
+    InputError
+        If it is not, naming the field.
+    """
+    if not isinstance(part, AbstractIndependent):
+        raise InputError(
+            f"{name} is {part!r}; expected a learner of independent subtasks, such as Threshold(): "
+            "in others no subtask can be learned by itself."
+        )
