@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from quanta import __version__
 from quanta._errors import InputError
+from quanta._parts import brief
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +36,7 @@ class Output:
 
     def finish(self, configuration: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
         """Mark the run as finished: to be called last."""
-        self._write(finished=True, configuration={k: str(v) for k, v in configuration.items()}, summary=summary)
+        self._write(finished=True, configuration={k: brief(str(v)) for k, v in configuration.items()}, summary=summary)
 
     def summary(self) -> dict[str, Any]:
         """What the finished run reported."""

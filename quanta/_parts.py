@@ -13,8 +13,7 @@ from typing import Any
 
 from quanta._errors import InputError, quoted
 
-
-_LONGEST = 10_000
+_LONGEST = 10_000  # characters
 
 
 def brief(text: str) -> str:

@@ -20,6 +20,7 @@ import xarray as xr
 
 from quanta import _schema, _store
 from quanta._errors import InputError, RecordError
+from quanta._parts import brief
 from quanta._schema import OPTIMIZERS, OUTCOMES, SCHEMA, SOURCES, UNITS, new, validate
 from quanta._store import locate, remove
 
@@ -321,9 +322,9 @@ class Writer:
 
 
 def config_json(**parts: Any) -> str:
-    """JSON of the parts' reprs: the provenance that a record keeps in ``attrs['config']``."""
+    """JSON of the parts' reprs, the longest cut short: the provenance that a record keeps in ``attrs['config']``."""
     return json.dumps(
-        {name: part if isinstance(part, (int, float, str, bool)) else repr(part) for name, part in parts.items()}
+        {name: part if isinstance(part, (int, float, str, bool)) else brief(repr(part)) for name, part in parts.items()}
     )
 
 

@@ -3,6 +3,7 @@
 python -m quanta.simulate --n-subtasks 1000                       # the multilinear learner, and the test of it
 python -m quanta.simulate --learner exponential                   # the smooth world with the same scaling law
 python -m quanta.simulate --learner threshold --dynamics sampled  # one realisation
+python -m quanta.simulate --counts counts.txt                     # frequencies as they were counted
 python -m quanta.simulate --reweight changes.csv                  # the same learner at other frequencies
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 from quanta import _cli, _simulate_report
 from quanta._errors import InputError
 from quanta._grid import log_spaced
-from quanta.frequencies import FREQUENCIES, AbstractFrequencies, Empirical, Reweighted, read_changes
+from quanta.frequencies import FREQUENCIES, AbstractFrequencies, Empirical, Reweighted, Zipf, read_changes, read_counts
 from quanta.learners import LEARNERS, AbstractLearner, Overflow
 from quanta.learners.base import LATEST
 from quanta.tasks.base import check_whole
@@ -221,6 +222,8 @@ def learned(loss: np.ndarray, learner: AbstractLearner) -> int:
 class Options(_cli.Common):
     """Simulate a learner of many subtasks, and test whether its loss is a sum of sharp transitions."""
 
+    counts: Path | None = None
+    """A file of counts, in the place of --frequencies: one to a line, or CSV with the heading subtask,count."""
     reweight: Path | None = None
     """A CSV file that changes the frequencies: subtask,factor (those not named keep theirs) or subtask,frequency (all anew)."""
     steps: int | None = None
@@ -243,9 +246,11 @@ def run(argv: Sequence[str] | None = None) -> int:
     options, learner = parsed.options, parsed.parts["learner"]
     if not options.quiet:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    frequencies: AbstractFrequencies = parsed.parts["frequencies"]
-    if options.reweight:
-        frequencies = read_changes(options.reweight, frequencies)
+    law = _law(parsed)
+    frequencies = read_changes(options.reweight, law) if options.reweight else law
+    if options.counts:  # what a law of which nothing is used is made of decides nothing
+        parsed = dataclasses.replace(parsed, parts={"learner": learner})
+    if options.counts or options.reweight:
         parsed = parsed.with_content(frequencies=frequencies)
     how = _how(options, learner)
     _check(frequencies.size, **how)
@@ -255,7 +260,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
     out = output("simulate", parsed.choices["learner"], parsed)
     if not out.finished():
-        _simulate_into(out, parsed, frequencies, learner, how)
+        _simulate_into(out, parsed, frequencies, learner, how, law.tail_exponent)
     elif not options.json:
         print(f"this very run is finished already: {out.path}")
     summary = out.summary()
@@ -266,6 +271,16 @@ def run(argv: Sequence[str] | None = None) -> int:
 def _how(options: Options, learner: AbstractLearner) -> dict[str, Any]:
     """The flags that are arguments of :func:`simulate`."""
     return {name: getattr(options, name) for name in _HOW} | {"dynamics": options.dynamics or learner.dynamics[0]}
+
+
+def _law(parsed: _cli.Parsed) -> AbstractFrequencies:
+    """The frequencies that the flags name: a law's, or those of a file of counts."""
+    law: AbstractFrequencies = parsed.parts["frequencies"]
+    if parsed.options.counts is None:
+        return law
+    if law != Zipf():
+        raise InputError(f"--counts gives all frequencies, and the flags ask for {law} too; drop one of them.")
+    return read_counts(parsed.options.counts)
 
 
 def _check_testable(options: Options, frequencies: AbstractFrequencies, learner: AbstractLearner) -> None:
@@ -285,6 +300,7 @@ def _simulate_into(
     frequencies: AbstractFrequencies,
     learner: AbstractLearner,
     how: dict[str, Any],
+    tail_exponent: float,
 ) -> None:
     """Simulate and analyse; write it all, and mark the run as finished."""
     from quanta import record
@@ -306,7 +322,7 @@ def _simulate_into(
         "steps": int(ds["step"][-1]),
         "learned": learned(ds["loss"].values[:, -1], learner),
         "n_subtasks": frequencies.size,
-        **_simulate_report.slopes(ds, learner, getattr(parsed.parts["frequencies"], "exponent", math.nan)),
+        **_simulate_report.slopes(ds, learner, tail_exponent),
     }
     if options.detect:
         summary = _simulate_report.analyse(ds, out, options.seed) | summary
