@@ -155,6 +155,11 @@ class AbstractLearner(abc.ABC):
     def chance_loss(self) -> float:
         """Loss before any learning."""
 
+    @property
+    def learned_loss(self) -> float:
+        """Loss of a subtask that is learned: what ``chance_loss`` falls to."""
+        return 0.0
+
     @abc.abstractmethod
     def onset(self, frequencies: np.ndarray) -> np.ndarray:
         """Time at which the mean-field loss is half its start, (n_subtasks,); inf where never, nan where not declared."""

@@ -42,11 +42,6 @@ class AbstractIndependent(AbstractLearner):
     def loss(self, hits: np.ndarray) -> np.ndarray:
         """Loss after so many hits, a real number of them; falls from ``chance_loss`` to ``learned_loss``."""
 
-    @property
-    def learned_loss(self) -> float:
-        """Loss in the end."""
-        return 0.0
-
     @abc.abstractmethod
     def hits_at(self, left: float) -> float:
         """Hits at which this share of the drop is left, 0 < left < 1."""
