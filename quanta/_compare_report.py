@@ -7,7 +7,7 @@ import numpy as np
 if TYPE_CHECKING:
     import xarray as xr
 
-NULLS = ("exponential", "permuted onsets")
+NULLS = ("exponential", "power_law", "stretched", "convex_adam", "synchronous", "permuted onsets")
 CAUTION = (
     "These scores decide when subtasks are learned, hardly how sharply: that a sum fits does not show that its "
     "pieces are steps. quanta.composition tests that, against controls."

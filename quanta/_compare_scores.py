@@ -8,6 +8,7 @@ from quanta._compare_templates import Curves, Template
 
 N_BOOTSTRAP = 400
 N_PERMUTATIONS = 100
+_SCAN = 0.5  # nats between the time scales that are tried first
 SCORES = ("error", "q2_macro", "q2_curves", "onset_error")
 
 
@@ -32,39 +33,60 @@ class Calibrated(NamedTuple):
 def calibrate(shapes: list[Template], curves: Curves, half: np.ndarray) -> Calibrated:
     """The shape and time scale with the least squared error on a half of the subtasks, each counted alike.
 
-    Times are scanned on a grid of 0.25 nats and then refined. The floor is where the subtasks ended that were learned
-    first: the median of the earlier half of those that were learned.
+    Times are scanned coarsely, between what single subtasks say, and then refined. The floor is what the subtasks that were learned first
+    kept in the end, beyond what the template says was still to come.
     """
     from scipy import optimize
 
     share, p = curves.share[half], curves.log_frequency[half]
     span = span_weights(curves.log_time)
+    first = _learned_first(curves, half)
 
-    floor = _floor(curves, half)
+    def fitted(template: Template, scale: float) -> tuple[float, float]:
+        left = template.at(curves.log_time, scale - template.gamma * p)
+        floor = _floor(share[first, -3:], left[first, -3:])
+        return float(np.sum(span * (share - floor - (1 - floor) * left) ** 2)), floor
 
     def misfit(template: Template, scale: float) -> float:
-        left = template.at(curves.log_time, scale - template.gamma * p)
-        return float(np.sum(span * (share - floor - (1 - floor) * left) ** 2))
+        return fitted(template, scale)[0]
 
     best = (np.inf, shapes[0], 0.0)
     for template in shapes:
-        birth = template.gamma * p
-        grid = np.arange(curves.log_time[0] + birth.min(), curves.log_time[-1] + birth.max(), 0.25)
-        middle = min(grid, key=lambda scale, template=template: misfit(template, scale))  # type: ignore[misc]
+        middle = min(
+            _scales(curves, half, template.gamma), key=lambda scale, template=template: misfit(template, scale)
+        )  # type: ignore[misc]
         found = optimize.minimize_scalar(
             lambda scale, template=template: misfit(template, scale),
-            bounds=(middle - 0.25, middle + 0.25), method="bounded", options={"xatol": 1e-3},
+            bounds=(middle - _SCAN, middle + _SCAN), method="bounded", options={"xatol": 1e-3},
         )  # fmt: skip
         if found.fun < best[0]:
             best = (float(found.fun), template, float(found.x))
     _, template, scale = best
-    return Calibrated(template, scale, floor)
+    return Calibrated(template, scale, fitted(template, scale)[1])
 
 
-def _floor(curves: Curves, half: np.ndarray) -> float:
+def _scales(curves: Curves, half: np.ndarray, gamma: float) -> np.ndarray:
+    """Time scales to try first: from before that of the subtask which says the earliest, to after the latest."""
+    birth = gamma * curves.log_frequency[half]
+    said = curves.half_time[half] + birth
+    if not np.isfinite(said).any():
+        said = np.concatenate([curves.log_time[0] + birth, curves.log_time[-1] + birth])
+    return np.arange(np.nanmin(said) - 2 * _SCAN, np.nanmax(said) + 3 * _SCAN, _SCAN)
+
+
+def _learned_first(curves: Curves, half: np.ndarray) -> np.ndarray:
+    """Places in a half of the earlier of those that were learned."""
     times = curves.half_time[half]
-    done = half[times <= np.nanmedian(times)] if np.isfinite(times).any() else half[:0]
-    return float(np.median(curves.share[done, -3:])) if done.size else 0.0
+    return np.flatnonzero(times <= np.nanmedian(times)) if np.isfinite(times).any() else np.empty(0, dtype=np.intp)
+
+
+def _floor(end: np.ndarray, left: np.ndarray) -> float:
+    """The floor that makes both ends agree, in the median; of a template that has hardly begun, no more than it shows."""
+    if not end.size:
+        return 0.0
+    kept = np.ravel((end - left) / np.maximum(1 - left, 0.5))
+    middle = kept.size // 2
+    return min(max(float(np.partition(kept, middle)[middle]), 0.0), 1.0)
 
 
 def span_weights(log_time: np.ndarray) -> np.ndarray:

@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 # The parameters that shape a learner's curve, and do not just set its clock or its height. A learner that is not
 # here has one shape.
 SHAPES: dict[str, tuple[str, Sequence[float]]] = {
-    "multilinear": ("initial", [float(f"{r:.2g}") for r in np.geomspace(1e-6, 0.5, 20)]),
     "threshold": ("hits", [1, 2, 3, 4, 5, 7, 10, 14, 20, 30, 50, 100]),
+    "multilinear": ("initial", [float(f"{r:.2g}") for r in np.geomspace(1e-6, 0.5, 20)]),
+    "hyperbolic": ("initial", [float(f"{r:.2g}") for r in np.geomspace(0.01, 0.8, 9)]),
+    "power_law": ("power", [0.4, 0.6, 1, 1.5, 2, 3, 5, 10]),
+    "stretched": ("stretch", [0.3, 0.4, 0.5, 0.6, 0.8, 1]),
+    "convex_adam": ("n_classes", [2, 11, 64, 1024, 50257]),
+    "synchronous": ("spread", [0.2, 0.5, 1, 2, 4]),
 }
-_RARE = 1e-4  # a frequency at which learners are at their limit of rare subtasks: functions of frequency × time
-AGES = np.linspace(-9.0, 5.0, 561)  # ln time since half-way, in nats
+_RARE = 1e-6  # a frequency at which learners are at their limit of rare subtasks: functions of frequency^γ × time
+# ln time since half-way, in nats: closely where steps are, and as far out as the slowest curves go.
+AGES = np.concatenate([np.linspace(-30, -9, 84, endpoint=False), np.linspace(-9, 5, 561), np.linspace(5.25, 20, 60)])
 
 
 class Template(NamedTuple):
@@ -39,6 +45,11 @@ class Template(NamedTuple):
 
 def families(simulated: "Mapping[str, xr.Dataset]") -> dict[str, list[Template]]:
     """The shapes of every learner of independent subtasks, each over its grid, and of every simulated record.
+
+    A shape is that of the mean over runs, also where the run to be explained was sampled: told only the frequency of a
+    subtask, the mean is the prediction with the least squared error. So a threshold is an Erlang curve, though in one
+    run it is a step at a time that scatters, and of all thresholds that curve has the sharpest limit in ``quantum``,
+    whose steps do not scatter.
 
     Raises
     ------
@@ -94,10 +105,18 @@ def _of_learner(name: str, cls: type[AbstractIndependent]) -> Iterator[Template]
     parameter, values = SHAPES.get(name, ("", [None]))
     for value in values:
         learner = cls(**({parameter: value} if parameter else {}))
-        onset = learner.onset(np.array([_RARE]))[0]
-        left = learner.expected(np.array(_RARE), onset * np.exp(AGES)) / learner.chance_loss
         shape = f"{parameter}={value:g}" if parameter else ""
-        yield Template(name, shape, left, learner.onset_exponent)
+        yield Template(name, shape, left_at(learner, AGES), learner.onset_exponent)
+
+
+def left_at(learner: AbstractIndependent, age: np.ndarray) -> np.ndarray:
+    """Share of the drop of a rare subtask that is left at an age, in nats since half-way; the shape of ``age``.
+
+    At a jump it is the middle.
+    """
+    half = learner.onset(np.array([_RARE]))[0]
+    around = half * np.exp(np.stack([age - 1e-9, age + 1e-9]))
+    return learner.expected(np.array(_RARE), around).mean(axis=0) / learner.chance_loss
 
 
 def _of_record(name: str, ds: "xr.Dataset") -> Template:
