@@ -1,6 +1,7 @@
 """The Zipf exponent of counts, by maximum likelihood: with ranks that are known, or read off the counts themselves."""
 
 import math
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -198,6 +199,7 @@ def _checked(counts: ArrayLike, n_subtasks: int | None) -> np.ndarray:
         raise InputError(
             f"counts are above 0 for {np.count_nonzero(drawn)} of {drawn.size} subtasks; an exponent needs 2 or more."
         )
-    if n_subtasks is not None and n_subtasks < drawn.size:
-        raise InputError(f"n_subtasks is {n_subtasks}; expected at least {drawn.size}, one for each count.")
-    return np.pad(drawn, (0, (n_subtasks or drawn.size) - drawn.size))
+    size = drawn.size if n_subtasks is None else n_subtasks
+    if not isinstance(size, Integral) or size < drawn.size:
+        raise InputError(f"n_subtasks is {size}; expected a whole number of at least {drawn.size}, the counts given.")
+    return np.pad(drawn, (0, int(size) - drawn.size))
