@@ -1,12 +1,11 @@
 """What a limit in parameters, or in compute, does to subtasks that compete for them: the most frequent come first."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-_POINTS, _ROUNDS = 9, 7  # of a grid that closes in fourfold each time: to 1e-3 of the logarithm
+_POINTS = 9  # of a grid
 
 
 class Split(NamedTuple):
@@ -32,12 +31,17 @@ def room(speed: np.ndarray, n: float) -> np.ndarray:
     return np.where(speed > 0, np.clip(n - rank, 0, 1), 0.0)
 
 
-def best_split(mean_loss: Callable[[Split], float], compute: float, fewest: float, most: float) -> Split:
-    """The split of least mean loss, between the fewest and the most parameters: a grid in ln N that closes in."""
-    low, high = math.log(fewest), math.log(most)
-    for _ in range(_ROUNDS):
-        tried = np.linspace(low, high, _POINTS)
-        splits = [Split(compute / n, n) for n in np.exp(tried).tolist()]
+def best_split(mean_loss: Callable[[Split], float], compute: float, each: float, n_subtasks: int) -> Split:
+    """The split of least mean loss, over parameters for whole numbers of subtasks at ``each`` so many.
+
+    A grid that closes in on its best point: until it holds every number, or numbers within a thousandth.
+    """
+    low, high = 1, n_subtasks
+    while True:
+        every = high - low < _POINTS
+        tried = range(low, high + 1) if every else np.unique(np.rint(np.geomspace(low, high, _POINTS)).astype(int))
+        splits = [Split(compute / (each * n), each * n) for n in map(int, tried)]
         best = int(np.argmin([mean_loss(split) for split in splits]))
-        low, high = tried[max(best - 1, 0)], tried[min(best + 1, _POINTS - 1)]
-    return splits[best]
+        if every or high < 1.001 * low:
+            return splits[best]
+        low, high = int(tried[max(best - 1, 0)]), int(tried[min(best + 1, len(tried) - 1)])

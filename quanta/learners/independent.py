@@ -151,8 +151,8 @@ class AbstractIndependent(AbstractLearner):
         """
         self._check_amount("compute", compute)
         p = np.sort(np.asarray(frequencies, dtype=np.float64))[::-1]  # ranked once: cheap to rank again
-        one = self.parameters_per_subtask
-        return best_split(lambda split: float(p @ self._with_both(p, split)), compute, one, one * p.size)
+        each = self.parameters_per_subtask
+        return best_split(lambda split: float(p @ self._with_both(p, split)), compute, each, p.size)
 
     def _with_both(self, p: np.ndarray, split: Split) -> np.ndarray:
         return np.maximum(self.expected(p, split.steps), self.with_parameters(p, split.parameters))
