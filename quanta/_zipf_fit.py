@@ -40,8 +40,8 @@ def fit_zipf(
     r"""Zipf exponent of counts, by maximum likelihood.
 
     Counts :math:`c_k` of N draws from n subtasks are multinomial, and their likelihood depends on the exponent only
-    through the mean log rank; at its maximum the mean expected is the mean observed (Clauset 2009, Eqs. B.6-B.8, for
-    ranks 1 to n, not without end: then s may be below 1).
+    through the mean log rank; at its maximum the mean expected is the mean observed (Clauset 2009, Appendix B, but for
+    ranks that end at n: so s may be below 1).
 
     .. math:: \ell(s) = -s \sum_k c_k \ln(k+q) - N \ln \sum_k (k+q)^{-s}, \qquad
         \mathrm{E}_s[\ln(k+q)] = \frac{1}{N} \sum_k c_k \ln(k+q), \qquad \sigma_s^{-2} = N\,\mathrm{Var}_s[\ln(k+q)]
@@ -173,7 +173,8 @@ def _unsorted(law: _Ranks, counts: np.ndarray, rng: np.random.Generator) -> tupl
         below, s, above = (float(grid[np.argmax(falling <= level)]) for level in levels)
         error = max(s - below, above - s, law.error(s, total))
         low, high = max(0.0, s - 3 * error), s + 3 * error
-    return s, error, sum(_sorted_draws(law, s, total, rng) for _ in range(_SHOWN)) / (_SHOWN * total)
+    shown = np.mean([_sorted_draws(law, s, total, rng) for _ in range(_SHOWN)], axis=0)
+    return s, error, shown / total
 
 
 def _sorted_draws(law: _Ranks, s: float, total: int, rng: np.random.Generator) -> np.ndarray:

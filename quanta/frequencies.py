@@ -159,6 +159,7 @@ class Uniform(AbstractFrequencies):
     """
 
     n_subtasks: int = 1000
+    """Number of subtasks n."""
 
     def __post_init__(self) -> None:
         _check_count(self.n_subtasks)
@@ -180,7 +181,7 @@ class ExponentialDecay(AbstractFrequencies):
 
     .. math:: p_k \propto r^k, \qquad k = 1 \dots n
 
-    Were scaling laws made by the frequencies' power law, learners would not follow one here.
+    The control of a power law: a scaling law that is made by the frequencies is absent here.
 
     Examples
     --------
@@ -222,6 +223,7 @@ class Empirical(AbstractFrequencies):
     """
 
     counts: tuple[float, ...]
+    """How often each subtask occurs, in any unit: 0 or more, and not all 0."""
 
     def __post_init__(self) -> None:
         try:
