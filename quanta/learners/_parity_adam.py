@@ -1,0 +1,156 @@
+r"""Adam on rows that are mostly untouched: exact, at a cost that does not grow with the time between touches.
+
+A row without a gradient still moves, for its momentum lasts. After step t₀, with s = √v,
+
+.. math:: \theta \mathrel{-}= \eta\, m \sum_{d=1}^{\Delta} \frac{a_d}{s\, r_d + \epsilon}, \qquad
+    a_d = \frac{\beta_1^d}{1 - \beta_1^{t_0 + d}}, \quad r_d = \frac{\beta_2^{d/2}}{\sqrt{1 - \beta_2^{t_0 + d}}}
+
+(d = 1 … Δ, Δ the steps missed). All r_d that matter are close to their mean r, weighted by a_d; so with
+δ_d = r_d / r - 1, q = s r + ε and u = s r / q < 1 the sum is
+
+.. math:: \frac1q \sum_k (-u)^k \mu_k, \qquad \mu_k = \sum_d a_d\, \delta_d^k,
+
+whose moments μ_k are numbers of the row, not of its weights. While t₀ is small r_d moves fast, and the sum is made term by
+term. Decoupled weight decay multiplies weights by κ = 1 - η λ before each move: a_d is then κ^(Δ-d) a_d.
+ε is not negligible: the √v of a rare row may be of its size.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from quanta.learners._parity_vectors import load, root, spread, store
+
+Vector = Any  # sixteen float32: see _parity_vectors
+EARLY = 96  # until then the sum is made term by term
+N_MOMENTS = 7
+N_NUMBERS = 4 + N_MOMENTS
+"""Numbers of a row: decay of weights, of m, of v, the mean r, and η μ_k."""
+_STILL = 1e-10  # momentum that is left when a row is taken to be still
+_compiled = njit(cache=True, nogil=True, error_model="numpy")
+_inlined = njit(cache=True, nogil=True, error_model="numpy", inline="always")
+
+
+class Pace(NamedTuple):
+    """A rule of motion, and tables of what Adam does of its own in time."""
+
+    adaptive: bool
+    """Adam, or SGD."""
+    rate: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    kept: float
+    """κ, by which weights are multiplied before a move."""
+    fade: np.ndarray
+    """(window,) (β₁ / κ)^d, d = 1 …: as long as momentum lasts."""
+    calm: np.ndarray
+    """(window,) β₂^(d/2)."""
+    scale: np.ndarray
+    """(n,) 1 / (1 - β₁^t), t = 0 … until it is 1, and a window more."""
+    spread: np.ndarray
+    """(n,) 1 / √(1 - β₂^t)."""
+
+
+def pace(adaptive: bool, rate: float, weight_decay: float, betas: tuple[float, float], epsilon: float) -> Pace:
+    """A rule of motion, from its usual parameters."""
+    kept = 1 - rate * weight_decay
+    window = math.ceil(math.log(_STILL) / math.log(betas[0]))
+    d = np.arange(1, window + 1)
+    t = np.arange(math.ceil(math.log(1e-17) / math.log(betas[1])) + window)
+    with np.errstate(divide="ignore"):  # at t = 0, which is never asked for
+        scale, spread_out = 1 / (1 - betas[0] ** t), 1 / np.sqrt(1 - betas[1] ** t)
+    return Pace(
+        adaptive, rate, *betas, epsilon, kept, (betas[0] / kept) ** d, betas[1] ** (d / 2), scale, spread_out
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def summary(how: Pace, last: int, missed: int, numbers: np.ndarray) -> None:
+    """Write into ``numbers`` (N_NUMBERS,) what :func:`catch_up` needs, of rows touched last at step ``last``."""
+    numbers[:] = 0
+    numbers[0] = how.kept**missed
+    if not how.adaptive:
+        return
+    numbers[1], numbers[2] = how.beta1**missed, how.beta2**missed
+    if last < EARLY:
+        return
+    n = min(missed, how.fade.size)
+    start = min(last + 1, how.scale.size - how.fade.size)
+    scale, spread_out = how.scale[start : start + n], how.spread[start : start + n]
+    weight = ratio = 0.0
+    for d in range(n):
+        a = how.fade[d] * scale[d]
+        weight += a
+        ratio += a * how.calm[d] * spread_out[d]
+    mean = ratio / weight
+    m2 = m3 = m4 = m5 = m6 = 0.0
+    for d in range(n):
+        a = how.fade[d] * scale[d]
+        x = how.calm[d] * spread_out[d] / mean - 1
+        m2 += a * x**2
+        m3 += a * x**3
+        m4 += a * x**4
+        m5 += a * x**5
+        m6 += a * x**6
+    rate = how.rate * numbers[0]
+    numbers[3] = mean
+    numbers[4], numbers[6], numbers[7], numbers[8] = rate * weight, rate * m2, rate * m3, rate * m4
+    numbers[9], numbers[10] = rate * m5, rate * m6  # the first moment is 0: that is what the mean is
+
+
+@_compiled
+def caught_up(how: Pace, numbers: np.ndarray, last: int, missed: int, weight: Vector, m: Vector, v: Vector) -> Vector:
+    """Sixteen weights after the steps that they missed."""
+    if not how.adaptive:
+        return weight * spread(numbers[0])
+    s, tiny = root(v), spread(np.float32(how.epsilon))
+    if last < EARLY:
+        total = spread(np.float32(0))
+        rate = how.rate * how.kept**missed
+        for d in range(min(missed, how.fade.size)):
+            a = np.float32(rate * how.fade[d] * how.scale[last + 1 + d])
+            total = total + spread(a) / (s * spread(np.float32(how.calm[d] * how.spread[last + 1 + d])) + tiny)
+        return weight * spread(numbers[0]) - m * total
+    sr = s * spread(numbers[3])
+    q = sr + tiny
+    u = sr / q
+    series = spread(numbers[3 + N_MOMENTS])
+    for k in range(2 + N_MOMENTS, 3, -1):
+        series = spread(numbers[k]) - u * series
+    return weight * spread(numbers[0]) - m * (series / q)
+
+
+@_inlined
+def catch_up(
+    how: Pace, numbers: np.ndarray, last: int, missed: int, at: int,
+    weights: np.ndarray, first: np.ndarray, second: np.ndarray,
+) -> None:  # fmt: skip
+    """Move sixteen weights and their moments, in place, over the steps that they missed."""
+    m, v = load(first, at), load(second, at)
+    store(weights, at, caught_up(how, numbers, last, missed, load(weights, at), m, v))
+    if how.adaptive:
+        store(first, at, m * spread(numbers[1]))
+        store(second, at, v * spread(numbers[2]))
+
+
+@_inlined
+def move(
+    how: Pace, step: int, faster: float, at: int, gradient: Vector,
+    weights: np.ndarray, first: np.ndarray, second: np.ndarray,
+) -> None:  # fmt: skip
+    """Move sixteen weights by a gradient, in place, at a step counted from 1; ``faster`` multiplies the rate."""
+    kept = load(weights, at) * spread(np.float32(how.kept))
+    rate = faster * how.rate
+    if not how.adaptive:
+        store(weights, at, kept - gradient * spread(np.float32(rate)))
+        return
+    now = min(step, how.scale.size - 1)
+    m = load(first, at) * spread(np.float32(how.beta1)) + gradient * spread(np.float32(1 - how.beta1))
+    v = load(second, at) * spread(np.float32(how.beta2)) + gradient * gradient * spread(np.float32(1 - how.beta2))
+    size = root(v) * spread(np.float32(how.spread[now])) + spread(np.float32(how.epsilon))
+    store(weights, at, kept - m * spread(np.float32(rate * how.scale[now])) / size)
+    store(first, at, m)
+    store(second, at, v)

@@ -1,0 +1,200 @@
+"""Kernels of the parity network: binary strings times real matrices by tables (the method of Arlazarov and others 1970).
+
+Both passes multiply a matrix of bits by one of numbers. Rows of numbers are taken by four; the sums of all 16 subsets of
+four rows are a table; and four bits say which entry to add. Forward, the rows are weights and a string's bits say which;
+backward, the rows are examples' errors and the bits at one place of 64 strings say which. That is a quarter of the additions
+of a matrix product, and no multiplication.
+
+Columns are taken in blocks of 16. Everything that is summed over examples is summed within a block, by one thread, in
+one order: results do not depend on the number of threads.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from quanta.learners._parity_batches import TILE
+from quanta.learners._parity_vectors import load, positive, spread, store, total, where, zero
+
+Vector = Any  # sixteen float32: see _parity_vectors
+SAMPLES = 512  # examples that go through all blocks together: their logits stay in the cache
+_compiled = njit(cache=True, nogil=True, error_model="numpy")
+_inlined = njit(cache=True, nogil=True, error_model="numpy", inline="always")
+
+_4, _8, _NIBBLE = np.uint64(4), np.uint64(8), np.uint64(240)
+
+
+@_inlined
+def _entry(bits: np.uint64) -> int:
+    """Place of a table's entry: that of four bits, which are given four places to the left."""
+    return np.int64(bits & _NIBBLE)
+
+
+@_compiled
+def tabulate(tables: np.ndarray, at: int, a: Vector, b: Vector, c: Vector, d: Vector) -> Vector:
+    """Write the sums of all subsets of four rows, 16 entries of 16 floats, from place ``at``; returns that of all."""
+    ab, cd = a + b, c + d
+    abc, abd, every = ab + c, ab + d, ab + cd
+    store(tables, at, zero())
+    store(tables, at + 16, a)
+    store(tables, at + 32, b)
+    store(tables, at + 48, ab)
+    store(tables, at + 64, c)
+    store(tables, at + 80, a + c)
+    store(tables, at + 96, b + c)
+    store(tables, at + 112, abc)
+    store(tables, at + 128, d)
+    store(tables, at + 144, a + d)
+    store(tables, at + 160, b + d)
+    store(tables, at + 176, abd)
+    store(tables, at + 192, cd)
+    store(tables, at + 208, a + cd)
+    store(tables, at + 224, b + cd)
+    store(tables, at + 240, every)
+    return every
+
+
+@_compiled
+def tabulate_weights(bits: np.ndarray, tables: np.ndarray) -> None:
+    """Tables of one block: ``bits`` (n_bits · 16,) flat, ``tables`` (n_chunks · 256,)."""
+    for at in range(0, tables.size, 256):
+        place = at // 4
+        a = load(bits, place)
+        b = load(bits, place + 16) if place + 16 < bits.size else zero()
+        c = load(bits, place + 32) if place + 32 < bits.size else zero()
+        d = load(bits, place + 48) if place + 48 < bits.size else zero()
+        tabulate(tables, at, a, b, c, d)
+
+
+@_compiled
+def forward(
+    begin: int,
+    end: int,
+    chunks: tuple[int, ...],
+    words: np.ndarray,
+    group: np.ndarray,
+    rows: np.ndarray,
+    tables: np.ndarray,
+    out: np.ndarray,
+    out_bias: np.ndarray,
+    scratch: np.ndarray,
+    active: np.ndarray,
+    z: np.ndarray,
+) -> None:
+    """Logits of examples ``begin`` to ``end``, and which units are active.
+
+    Parameters
+    ----------
+    begin, end : int
+        Examples of this piece.
+    chunks : tuple of int
+        As many as a block has tables, bits / 4 rounded up. The length of a tuple is known while compiling, so that the
+        loop over tables is unrolled; what is in it does not matter.
+    words : np.ndarray, shape (n, 2), uint64
+        Strings.
+    group : np.ndarray, shape (n,), int32
+        Row of each example.
+    rows : np.ndarray, shape (n_blocks, n_rows · 16)
+        What the first layer is without the string.
+    tables : np.ndarray, shape (n_blocks, n_chunks · 256)
+        See :func:`tabulate_weights`.
+    out, out_bias : np.ndarray, shape (n_blocks, 1, 16) and (1,)
+        Weights of the logit.
+    scratch : np.ndarray, shape (SAMPLES · 16,)
+        Space for this piece.
+    active : np.ndarray, shape (n_blocks, n), uint16
+        Is written: the units above 0 of every block.
+    z : np.ndarray, shape (n,)
+        Is written: the logits.
+    """  # fmt: skip
+    for first in range(begin, end, SAMPLES):
+        last = min(first + SAMPLES, end)
+        for block in range(rows.shape[0]):
+            _block_forward(
+                first, last, chunks, words, group, rows[block], tables[block], out[block, 0], block == 0, scratch,
+                active[block],
+            )  # fmt: skip
+        for s in range(first, last):
+            z[s] = total(load(scratch, (s - first) * 16)) + out_bias[0]
+
+
+@_compiled
+def _block_forward(
+    first: int, last: int, chunks: tuple[int, ...], words: np.ndarray, group: np.ndarray, rows: np.ndarray,
+    table: np.ndarray, out: np.ndarray, anew: bool, scratch: np.ndarray, active: np.ndarray,
+) -> None:  # fmt: skip
+    """One block of :func:`forward`: adds to ``scratch``, or begins ``anew``."""
+    n_chunks = len(chunks)
+    weight = load(out, 0)
+    for s in range(first, last):
+        sums = load(rows, group[s] * 16) + _lookups(table, 0, words[s, 0], min(n_chunks, 16))
+        if n_chunks > 16:
+            sums = sums + _lookups(table, 16 * 256, words[s, 1], n_chunks - 16)
+        lanes = positive(sums)
+        active[s] = lanes
+        place = (s - first) * 16
+        before = zero() if anew else load(scratch, place)
+        store(scratch, place, before + where(lanes, sums * weight))
+
+
+@_inlined
+def _lookups(tables: np.ndarray, at: int, word: np.uint64, n: int) -> Vector:
+    """Sum of an entry of each of n ≤ 16 tables: the one that four bits of a word name."""
+    a, b, c, d = zero(), zero(), zero(), zero()
+    for i in range(n // 4):
+        place, x = at + 1024 * i, word >> np.uint64(16 * i)
+        a = a + load(tables, place + _entry(x << _4))
+        b = b + load(tables, place + 256 + _entry(x))
+        c = c + load(tables, place + 512 + _entry(x >> _4))
+        d = d + load(tables, place + 768 + _entry(x >> _8))
+    for i in range(n - n % 4, n):
+        a = a + load(tables, at + 256 * i + _entry((word >> np.uint64(4 * i)) << _4))
+    return (a + b) + (c + d)
+
+
+@_compiled
+def block_backward(
+    columns: np.ndarray, first: np.ndarray, n_rows: int, active: np.ndarray, error: np.ndarray, scratch: np.ndarray,
+    by_bit: np.ndarray, by_row: np.ndarray,
+) -> None:  # fmt: skip
+    """Sums over examples of the error of each active unit, of one block.
+
+    Parameters
+    ----------
+    columns : np.ndarray, shape (n_tiles, 128), uint64
+        Bits at each place of the strings of a tile of 64 examples; places beyond ``n_bits`` are not looked at.
+    first : np.ndarray, shape (n_rows + 1,), int64
+        Where the examples of each row begin.
+    n_rows : int
+        Rows that there are.
+    active : np.ndarray, shape (n,), uint16
+        The units above 0.
+    error : np.ndarray, shape (n,)
+        Derivative of the loss by the logit.
+    scratch : np.ndarray, shape (16 · 256,)
+        Space for this piece.
+    by_bit, by_row : np.ndarray, shapes (n_bits · 16,) and (n_rows · 16,)
+        Are written: the sums over examples where a bit is on, and over those of a row.
+    """
+    n_tiles, n_bits = columns.shape[0], by_bit.size // 16
+    for i in range(n_bits):
+        store(by_bit, 16 * i, zero())
+    for t in range(n_tiles):
+        for quarter in range(16):
+            s = TILE * t + 4 * quarter
+            tabulate(
+                scratch, 256 * quarter, where(active[s], spread(error[s])), where(active[s + 1], spread(error[s + 1])),
+                where(active[s + 2], spread(error[s + 2])), where(active[s + 3], spread(error[s + 3])),
+            )  # fmt: skip
+        for i in range(n_bits):
+            store(by_bit, 16 * i, load(by_bit, 16 * i) + _lookups(scratch, 0, columns[t, i], 16))
+    for row in range(n_rows):
+        a, b = zero(), zero()
+        for s in range(first[row], first[row + 1] - 1, 2):
+            a = a + where(active[s], spread(error[s]))
+            b = b + where(active[s + 1], spread(error[s + 1]))
+        if (first[row + 1] - first[row]) % 2:
+            s = first[row + 1] - 1
+            a = a + where(active[s], spread(error[s]))
+        store(by_row, 16 * row, a + b)
