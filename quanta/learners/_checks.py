@@ -5,8 +5,6 @@ from typing import Any
 
 from quanta._errors import InputError
 
-MOST_HITS = 10**6
-
 
 def check_above(name: str, value: float, *, most: float = math.inf) -> None:
     """A finite number above 0, and at most ``most``.
@@ -21,13 +19,13 @@ def check_above(name: str, value: float, *, most: float = math.inf) -> None:
         raise InputError(f"{name} is {value}; expected a finite number above 0{limit}.")
 
 
-def check_hits(name: str, value: Any) -> None:
-    """A whole number of hits that a subtask takes.
+def check_whole(name: str, value: Any, *, least: int = 1, most: int = 10**6) -> None:
+    """A whole number from ``least`` to ``most``.
 
     Raises
     ------
     InputError
-        If it is not, or is below 1 or above a million.
+        If it is not.
     """
-    if isinstance(value, bool) or not 1 <= value <= MOST_HITS or value != int(value):
-        raise InputError(f"{name} is {value}; expected a whole number from 1 to {MOST_HITS}.")
+    if isinstance(value, bool) or not least <= value <= most or value != int(value):
+        raise InputError(f"{name} is {value}; expected a whole number from {least} to {most}.")

@@ -6,8 +6,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from quanta._errors import InputError
-from quanta.learners._checks import check_above
+from quanta.learners._checks import check_above, check_whole
 from quanta.learners.independent import AbstractIndependent
 
 
@@ -46,8 +45,7 @@ class ConvexAdam(AbstractIndependent):
     dynamics: ClassVar[tuple[str, ...]] = ("expected",)
 
     def __post_init__(self) -> None:
-        if self.n_classes != int(self.n_classes) or not self.n_classes >= 2:
-            raise InputError(f"n_classes is {self.n_classes}; expected a whole number of 2 or more.")
+        check_whole("n_classes", self.n_classes, least=2, most=10**9)
         check_above("rate", self.rate)
         check_above("timing", self.timing, most=2)
 

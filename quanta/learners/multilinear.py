@@ -9,7 +9,7 @@ import numpy as np
 from quanta._errors import InputError
 from quanta.learners._axes import room
 from quanta.learners._binomial import chance_below
-from quanta.learners._checks import check_above, check_hits
+from quanta.learners._checks import check_above, check_whole
 from quanta.learners.independent import AbstractIndependent
 
 
@@ -63,7 +63,7 @@ class Multilinear(AbstractIndependent):
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise InputError(f"rate is {self.rate}; expected a learning rate above 0.")
         check_above("parameters_per_subtask", self.parameters_per_subtask)
-        check_hits("examples_per_subtask", self.examples_per_subtask)
+        check_whole("examples_per_subtask", self.examples_per_subtask)
 
     @property
     def _gap(self) -> float:

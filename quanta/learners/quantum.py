@@ -7,7 +7,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from quanta._errors import InputError
-from quanta.learners._checks import check_above, check_hits
+from quanta.learners._checks import check_above, check_whole
 from quanta.learners._hits import Hits
 from quanta.learners.base import Truth
 from quanta.learners.independent import AbstractIndependent
@@ -59,9 +59,10 @@ class Quantum(AbstractIndependent):
         check_above("before", self.before)
         if not 0 <= self.after < self.before:
             raise InputError(f"after is {self.after}; expected a loss of 0 or more, below the {self.before} before.")
-        check_hits("hits", self.hits)
-        if self.missing != int(self.missing) or self.missing < 0 or self.missing == 1:
-            raise InputError(f"missing is {self.missing}; expected 0 for none, or every so many, 2 or more.")
+        check_whole("hits", self.hits)
+        check_whole("missing", self.missing, least=0)
+        if self.missing == 1:
+            raise InputError("missing is 1; expected 0 for none, or every so many, 2 or more. At 1 nothing is learned.")
         check_above("parameters_per_subtask", self.parameters_per_subtask)
 
     @property
@@ -109,6 +110,8 @@ class Quantum(AbstractIndependent):
 
     def measure(self, state: Hits) -> dict[str, np.ndarray]:
         """The loss of every subtask, (n_subtasks,); whatever its hits, that of a missing one is b."""
+        if not state.sampled:  # at once: a part of them does not know which are missing
+            return {"loss": self.expected(state.frequencies, float(state.examples))}
         loss = AbstractIndependent.measure(self, state)["loss"]
         loss[self._never(state.frequencies)] = self.before
         return {"loss": loss}
