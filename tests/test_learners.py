@@ -12,7 +12,22 @@ from scipy import special, stats
 from quanta import learners
 from quanta._errors import InputError
 from quanta.frequencies import Uniform, Zipf
-from quanta.learners import LEARNERS, AbstractIndependent, Exponential, Multilinear, Threshold, _hits
+from quanta.learners import (
+    LEARNERS,
+    AbstractIndependent,
+    ConvexAdam,
+    Exponential,
+    Geometry,
+    Hyperbolic,
+    Multilinear,
+    PowerLaw,
+    Quantum,
+    Resource,
+    Stretched,
+    Synchronous,
+    Threshold,
+    _hits,
+)
 
 P = Zipf(n_subtasks=50, exponent=1.3).probabilities()
 MEMBERS = {
@@ -20,6 +35,19 @@ MEMBERS = {
     "one hit": Threshold(hits=1),
     "tiny start": Multilinear(target=3.0, initial=1e-6, rate=0.5),
     "fast": Exponential(rate=0.4),
+    "missing quanta": Quantum(before=2.0, after=0.5, hits=3, missing=7),
+    "neurons of Ren": Hyperbolic(initial=0.3, timing=0.5),
+    "slow tail": PowerLaw(power=0.5),
+    "slower tail": Stretched(stretch=0.3),
+    "two classes": ConvexAdam(n_classes=2, timing=1.0),
+    "vocabulary": ConvexAdam(n_classes=50257),
+    "drawn out": Synchronous(spread=3.0),
+    "no waste": Resource(waste=0.0),
+    "all waste": Resource(waste=100.0, rate=1.0, objective="cross-entropy"),
+    "descent": Geometry(descent="sgd", rate=0.5),
+    "classes": Geometry(n_dim=64, objective="cross-entropy"),
+    "signs": Geometry(n_dim=200, descent="signgd", rate=0.001),
+    "overlaps": Geometry(n_dim=500, directions="random", descent="sgd", rate=0.5),
 }
 INDEPENDENT = {name: member for name, member in MEMBERS.items() if isinstance(member, AbstractIndependent)}
 COUNTED = {name: member for name, member in INDEPENDENT.items() if "sampled" in member.dynamics}
@@ -32,15 +60,24 @@ counted = pytest.mark.parametrize("learner", COUNTED.values(), ids=COUNTED)
 runs = pytest.mark.parametrize(("learner", "dynamics"), RUNS.values(), ids=RUNS)
 
 
-def moments(learner, p=P, n=60):
+def horizon(learner, p, dynamics):
+    return learner.horizon(p) if dynamics == "expected" else learner.sampled_horizon(p, batch_size(learner))
+
+
+def batch_size(learner):
+    """Steps are made of batches; examples of one."""
+    return 64 if learner.clock == "steps" else 1
+
+
+def moments(learner, p=P, n=60, dynamics="expected"):
     """Times from 0 to well past the last onset."""
-    end = int(2 * learner.horizon(p))
+    end = int(2 * horizon(learner, p, dynamics))
     return np.unique(np.concatenate([[0], np.rint(np.geomspace(1, end, n))]).astype(np.int64))
 
 
 def follow(learner, p, when, *, dynamics="expected", seed=0):
     """States at these times."""
-    state = learner.start(p, np.random.default_rng(seed), dynamics=dynamics)
+    state = learner.start(p, np.random.default_rng(seed), dynamics=dynamics, batch_size=batch_size(learner))
     states = []
     for time in when:
         state = learner.advance(state, int(time))
@@ -54,15 +91,17 @@ def losses(learner, states):
 
 @runs
 def test_the_loss_begins_at_its_most_never_rises_in_the_mean_and_ends_near_zero(learner, dynamics):
-    loss = losses(learner, follow(learner, P, moments(learner), dynamics=dynamics))
+    loss = losses(learner, follow(learner, P, moments(learner, dynamics=dynamics), dynamics=dynamics))
     np.testing.assert_allclose(loss[:, 0], learner.chance_loss, rtol=1e-12)
     if dynamics == "expected":
         rounding = 1e-12 * learner.chance_loss
-        assert np.all(np.diff(P @ loss) <= rounding)
+        if learner.descends:
+            assert np.all(np.diff(P @ loss) <= rounding)
         if learner.monotone:
             assert np.all(np.diff(loss, axis=-1) <= rounding)
     assert np.all(loss >= 0)
-    assert P @ loss[:, -1] < 0.01 * learner.chance_loss
+    floor = np.where(learner.onset(P) == math.inf, learner.chance_loss, learner.learned_loss)
+    assert P @ (loss[:, -1] - floor) < 0.01 * learner.chance_loss
 
 
 @pytest.mark.parametrize("learner", EXCHANGEABLE.values(), ids=EXCHANGEABLE)
@@ -75,7 +114,7 @@ def test_permuting_subtasks_permutes_rows(learner):
 
 @runs
 def test_a_state_that_was_saved_and_read_back_goes_on_identically(learner, dynamics, tmp_path):
-    when = moments(learner)
+    when = moments(learner, dynamics=dynamics)
     states = follow(learner, P, when, dynamics=dynamics, seed=5)
     half = len(when) // 2
     np.savez(tmp_path / "state.npz", **states[half]._asdict())
@@ -94,7 +133,7 @@ def test_the_repr_evaluates_back_to_the_part(learner):
 
 @runs
 def test_the_same_seed_gives_the_same_run(learner, dynamics):
-    when = moments(learner)[::6]
+    when = moments(learner, dynamics=dynamics)[::6]
     first, again = (losses(learner, follow(learner, P, when, dynamics=dynamics, seed=2)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
 
@@ -131,10 +170,10 @@ def test_the_measured_sharpness_is_the_declared_one(learner):
 @runs
 def test_the_truth_is_where_the_curves_pass_a_half_and_from_a_tenth_to_nine_tenths(learner, dynamics):
     p = Uniform(n_subtasks=3).probabilities() * np.array([1.5, 0.9, 0.6])
-    end = int(0.6 * learner.horizon(p))
+    end = int(0.6 * horizon(learner, p, dynamics))
     when = np.unique(np.rint(np.linspace(0, end, 4000)).astype(np.int64))  # dense enough to read crossings off
     states = follow(learner, p, when, dynamics=dynamics)
-    done = 1 - losses(learner, states) / learner.chance_loss
+    done = (learner.chance_loss - losses(learner, states)) / (learner.chance_loss - learner.learned_loss)
     truth = learner.truth(states[-1])
     for row, onset, width in zip(done, truth.onset, truth.width, strict=True):
         early, half, late = (np.argmax(row >= level) for level in (0.1, 0.5, 0.9))
@@ -143,6 +182,9 @@ def test_the_truth_is_where_the_curves_pass_a_half_and_from_a_tenth_to_nine_tent
             continue
         assert when[half - 1] - 1 <= onset <= when[half] + 1
         spacing = when[1] - when[0] + 1
+        if row.max() < 0.9:
+            assert not width < math.log(end / when[early]) - spacing / when[early]  # wider, or not yet known
+            continue
         tolerance = spacing / when[early] + spacing / when[late]
         assert width == pytest.approx(math.log(when[late] / when[early]), abs=tolerance)
 
@@ -158,8 +200,10 @@ def test_what_is_exponential_in_expectation_makes_no_step(learner):
 def test_a_subtask_that_never_occurs_is_never_learned(learner):
     p = np.array([0.7, 0.3, 0.0])
     for how in learner.dynamics:
-        state = follow(learner, p, [10**7], dynamics=how)[0]
-        assert learner.measure(state)["loss"][2] == pytest.approx(learner.chance_loss)
+        state = follow(learner, p, [min(10**7, int(10 * horizon(learner, p, how)))], dynamics=how)[0]
+        loss = learner.measure(state)["loss"][2]
+        assert loss > 0.25 * learner.chance_loss
+        assert learner.generalises or loss == pytest.approx(learner.chance_loss)
         assert math.isnan(learner.truth(state).onset[2])
     assert not learner.onset(p)[2] < math.inf  # never, or not declared
 
@@ -204,12 +248,45 @@ def test_what_is_no_distribution_is_refused(learner, p):
         (Threshold, {"hits": 1.5}),
         (Exponential, {"rate": 1.0}),
         (Exponential, {"rate": math.nan}),
+        (Quantum, {"before": 0.0}),
+        (Quantum, {"before": math.inf}),
+        (Quantum, {"after": 1.0}),
+        (Quantum, {"after": -0.1}),
+        (Quantum, {"after": math.nan}),
+        (Quantum, {"hits": 0}),
+        (Quantum, {"hits": math.nan}),
+        (Quantum, {"missing": -2}),
+        (Quantum, {"missing": 1}),
+        (Quantum, {"missing": 2.5}),
+        (Hyperbolic, {"initial": 0.0}),
+        (Hyperbolic, {"initial": 1.0}),
+        (Hyperbolic, {"initial": math.nan}),
+        (Hyperbolic, {"rate": -1.0}),
+        (Hyperbolic, {"timing": 0.0}),
+        (Hyperbolic, {"timing": 2.1}),
+        (PowerLaw, {"power": 0.001}),
+        (PowerLaw, {"power": 101.0}),
+        (PowerLaw, {"power": math.nan}),
+        (PowerLaw, {"scale": 0.0}),
+        (Stretched, {"stretch": 0.01}),
+        (Stretched, {"stretch": 1.01}),
+        (Stretched, {"scale": math.inf}),
+        (ConvexAdam, {"n_classes": 1}),
+        (ConvexAdam, {"n_classes": 2.5}),
+        (ConvexAdam, {"n_classes": math.inf}),
+        (ConvexAdam, {"rate": 0.0}),
+        (ConvexAdam, {"timing": math.nan}),
+        (Synchronous, {"moment": 0.0}),
+        (Synchronous, {"spread": 0.0}),
+        (Synchronous, {"spread": 11.0}),
+        (Multilinear, {"examples_per_subtask": 0}),
+        *((member, {"parameters_per_subtask": 0.0}) for member in (Quantum, Multilinear, Hyperbolic)),
     ],
     ids=str,
 )
 def test_a_field_out_of_range_is_named_with_its_value(member, fields):
     ((name, value),) = fields.items()
-    with pytest.raises(InputError, match=f"{name} is {value}"):
+    with pytest.raises(InputError, match=f"{name} is {value}.*; expected "):
         member(**fields)
 
 
@@ -249,6 +326,26 @@ def test_waiting_for_hits_is_exact_to_the_last_digits(n, p):
     assert Threshold(hits=10).expected(np.array([p]), n)[0] == pytest.approx(float(exact), rel=1e-12)
 
 
+@pytest.mark.parametrize("start", [1e-6, 1e-3])
+def test_hyperbolic_learning_is_sharper_in_inverse_proportion_to_its_start(start):
+    """8 e / (27 u₀) as u₀ → 0, where multilinear learning only gains the logarithm."""
+    assert Hyperbolic(initial=start).sharpness() == pytest.approx(8 * math.e / (27 * start), rel=2 * start)
+
+
+@pytest.mark.parametrize(("classes", "sharpness"), [(2, 1.09), (7, 1.26), (11, 1.31), (64, 1.51), (50257, 1.95)])
+def test_a_convex_model_under_adam_passes_for_sharp(classes, sharpness):
+    """e · max_u [u a e^-u / (1 + a e^-u)] / ln(1 + a), a = m - 1, on a grid."""
+    u, a = np.linspace(0, 40, 400_001), classes - 1
+    on_a_grid = math.e * np.max(u * a * np.exp(-u) / (1 + a * np.exp(-u))) / math.log1p(a)
+    assert ConvexAdam(n_classes=classes).sharpness() == pytest.approx(on_a_grid, rel=1e-8)
+    assert on_a_grid == pytest.approx(sharpness, abs=0.006)
+
+
+@pytest.mark.parametrize("learner", [PowerLaw(power=0.3), PowerLaw(power=50.0), Stretched(stretch=1.0), Exponential()])
+def test_what_is_a_mixture_of_exponentials_is_no_sharper_than_one(learner):
+    assert learner.sharpness() <= 1
+
+
 @pytest.mark.parametrize("hits", [1, 2, 10, 1000])
 def test_the_median_of_rare_hits_is_that_of_erlang_m(hits):
     p = np.array([1e-7])
@@ -279,7 +376,8 @@ def test_sampled_runs_agree_in_the_mean_with_the_law_of_their_counts(learner):
     mean = mean_over_all_runs(learner, p, when)
     # of losses from 0 to chance none scatter more than those that are either; a rare outcome may not have been seen
     error = np.sqrt(mean * np.maximum(learner.chance_loss - mean, 0) / 300)
-    assert np.all(np.abs(runs.mean(axis=0) - mean) < 4 * error + 1e-9)
+    one_run = 1.5 * learner.chance_loss / 300
+    assert np.all(np.abs(runs.mean(axis=0) - mean) < np.maximum(4 * error, one_run))
 
 
 @pytest.mark.parametrize("learner", [Threshold(), Threshold(hits=1), Exponential(), Exponential(rate=0.4)], ids=repr)
@@ -324,65 +422,3 @@ def test_crossings_within_a_leap_fall_as_if_every_example_had_been_drawn():
     cumulative = law.cdf(grid - 3) / law.cdf(end - 3)
     observed = np.searchsorted(np.sort(onset), grid, side="right") / onset.size
     assert np.max(np.abs(observed - cumulative)) < 1.95 / math.sqrt(onset.size)  # Kolmogorov–Smirnov at 0.1 %
-
-
-def scatter_hits_in_numpy(rng, n, tree, hits):
-    """Twin of the kernel: the same draws in the same order, node by node."""
-    size = tree.size // 2
-    todo = [(1, n)]
-    while todo:
-        node, count = todo.pop()
-        if count and node >= size:
-            hits[node - size] += count
-        elif count:
-            left, right = tree[2 * node], tree[2 * node + 1]
-            first = count if right == 0 else 0 if left == 0 else rng.binomial(count, left / (left + right))
-            todo += [(2 * node + 1, count - first), (2 * node, first)]
-
-
-@pytest.mark.parametrize("n", [0, 1, 37, 10**6, 2**45])
-@pytest.mark.parametrize("n_subtasks", [1, 2, 7, 64])
-def test_the_kernel_that_scatters_hits_equals_its_numpy_twin(n, n_subtasks):
-    from quanta.learners import _kernels
-
-    tree = _hits.pairwise_sums(Zipf(n_subtasks=n_subtasks).probabilities())
-    kernel, twin = np.zeros((2, n_subtasks), dtype=np.int64)
-    _kernels.scatter_hits(np.random.default_rng(3), n, tree, kernel)
-    scatter_hits_in_numpy(np.random.default_rng(3), n, tree, twin)
-    np.testing.assert_array_equal(kernel, twin)
-    assert kernel.sum() == n
-
-
-def places_in_numpy(rng, hits, gap):
-    """Twin of the kernel for one subtask: the counts' places are a random subset of the examples between."""
-    return np.sort(rng.choice(gap, hits, replace=False)) + 1
-
-
-@pytest.mark.parametrize(("gap", "hits"), [(40, 3), (40, 20), (40, 38), (5, 5), (10**6, 12)])
-def test_the_kernel_that_marks_crossings_has_the_law_of_its_numpy_twin(gap, hits):
-    """Two levels crossed in one leap: the first, and the time between them, by the two-sample Kolmogorov–Smirnov test."""
-    from quanta.learners import _kernels
-
-    start, before, runs = 1000, 7, 3000
-    levels = np.array([before - 1, before + 2, before + hits])  # reached long ago, soon, and last of all
-    counts = np.full(runs, before)
-    crossed = np.full((runs, 3), np.nan)
-    crossed[:, 0] = 900
-    _kernels.mark_crossings(np.random.default_rng(1), start, start + gap, counts, counts + hits, levels, crossed)
-    rng = np.random.default_rng(2)
-    twin = start + np.array([places_in_numpy(rng, hits, gap)[[1, -1]] for _ in range(runs)])
-    assert np.all(crossed[:, 0] == 900)
-    for ours, theirs in zip(
-        (crossed[:, 1], crossed[:, 2] - crossed[:, 1]), (twin[:, 0], np.ptp(twin, axis=1)), strict=True
-    ):
-        assert ours.min() >= 0
-        assert stats.ks_2samp(ours, theirs, method="asymp").pvalue > 0.001
-
-
-def test_a_level_that_was_not_reached_is_not_marked():
-    from quanta.learners import _kernels
-
-    crossed = np.full((1, 3), np.nan)
-    before, after, levels = np.array([0]), np.array([4]), np.array([4, 4, 5])
-    _kernels.mark_crossings(np.random.default_rng(0), 0, 4, before, after, levels, crossed)
-    np.testing.assert_array_equal(crossed, [[4, 4, np.nan]])
