@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, special
 
 from quanta.frequencies import Zipf
-from quanta.learners import Exponential, Multilinear, Threshold
+from quanta.learners import Exponential, Hyperbolic, Multilinear, Quantum, Threshold
 
 NAM = Multilinear(target=1.0, initial=0.01, rate=1.0)  # Nam et al. (2024), settings of figure 2
 TIMES = np.geomspace(1e2, 1e4, 30)
@@ -85,6 +85,100 @@ def test_the_data_scaling_law_of_one_shot_learning(alpha, expected, ratio):
     prefactor = special.zeta(1 + alpha) ** (-1 / (1 + alpha)) * special.gamma(power) / (1 + alpha)
     last = mean_loss(Threshold(hits=1), 10**6, alpha, [1e4])[0]
     assert last / (prefactor * 1e4**-power) == pytest.approx(ratio, abs=0.002)
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(0.3, -0.3188), (0.6, -0.5977), (0.9, -0.8925)])
+def test_the_parameter_scaling_law_is_the_tail_beyond_what_fits(alpha, expected):
+    """Nam et al. (2024), theorem 5: S² / (2 α ζ(α + 1)) N^-α; slopes for N from 10 to 1000 of a million, truncation included."""
+    p = Zipf(n_subtasks=10**6, exponent=1 + alpha).probabilities()
+    sizes = np.rint(np.geomspace(10, 1000, 15)).astype(int)
+    loss = np.array([p @ NAM.limited("parameters", p, n) for n in sizes])
+    np.testing.assert_allclose(loss, 0.5 * np.cumsum(p[::-1])[::-1][sizes], rtol=1e-9)
+    assert slope(sizes, loss) == pytest.approx(expected, abs=0.002)
+    n, truncated = 300.0, 0.5 * special.zeta(1 + alpha, 1e6 + 1) / special.zeta(1 + alpha)
+    prefactor = 1 / (2 * alpha * special.zeta(1 + alpha))
+    tail = (1 - 2 * truncated) * p @ NAM.limited("parameters", p, n) + truncated  # of infinitely many skills
+    assert tail / (prefactor * n**-alpha) == pytest.approx(1.0, abs=0.002)
+
+
+@pytest.mark.parametrize("alpha", [0.6, 0.9])
+def test_the_compute_scaling_law_at_the_best_split(alpha):
+    """Nam et al. (2024), corollary 4: the least over N and T = C/N of equation 328 falls as C^(-α / (α + 2))."""
+    p = Zipf(n_subtasks=10**5, exponent=1 + alpha).probabilities()
+    compute = np.geomspace(1, 1e3, 4) * 10 * NAM.onset(p)[10]
+    loss = [p @ NAM.limited("compute", p, c) for c in compute]
+    assert slope(compute, loss) == pytest.approx(-alpha / (alpha + 2), abs=0.01)
+    assert NAM.exponent("compute", 1 + alpha) == pytest.approx(-alpha / (alpha + 2))
+
+
+def test_few_examples_of_a_skill_teach_it_in_part():
+    """Nam et al. (2024), equation 17: R/S = 1 - √(1 - d/D_c), 0.2929 at half of the D_c = 800 that real networks need."""
+    learner = Multilinear(target=5.0, examples_per_subtask=800)
+    share = learner.strength_from(np.array([0, 400, 800, 10**6])) / 5.0
+    np.testing.assert_allclose(share, [0, 1 - math.sqrt(0.5), 1, 1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("axis", ["steps", "parameters"])
+@pytest.mark.parametrize("alpha", [0.6, 0.9])
+def test_missing_quanta_change_the_prefactor_and_the_floor_and_not_the_exponent(axis, alpha):
+    """Michaud et al. (2023), section 2, L_n with a and b; Michaud (2026): missing every M-th, C' = C (M - 1)/M."""
+    n_subtasks, every, b, a = 10**6, 5, 3.0, 1.0
+    p = Zipf(n_subtasks=n_subtasks, exponent=1 + alpha).probabilities()
+    ranks = np.unique(np.rint(np.geomspace(30, 1000, 15))).astype(int) * every  # learned up to
+    tail = np.append(np.cumsum(p[::-1])[::-1], 0.0)
+    losses = {}
+    for missing in (0, every):
+        learner = Quantum(before=b, after=a, hits=10, missing=missing)
+        kept = 1 - 1 / missing if missing else 1
+        amounts = {"steps": 10 / p[ranks - 1] * (1 + 1e-9), "parameters": ranks * kept}[axis]
+        losses[missing] = np.array([p @ learner.limited(axis, p, amount) for amount in amounts])
+    floor = a + (b - a) * p[every - 1 :: every].sum()
+    np.testing.assert_allclose(losses[0], a + (b - a) * tail[ranks], rtol=1e-9)
+    assert floor - a == pytest.approx((b - a) * every ** -(1 + alpha), rel=0.02)
+    ratio = (losses[every] - floor) / (losses[0] - a)
+    np.testing.assert_allclose(ratio, 1 - 1 / every, atol=0.005)
+    assert slope(ranks, losses[every] - floor) == pytest.approx(slope(ranks, losses[0] - a), abs=0.005)
+
+
+def test_modes_of_a_deep_linear_network_are_learned_in_inverse_proportion_to_their_strength():
+    """Saxe, McClelland, Ganguli (2013), as Nam et al. (2024), equation 25: a/λ = [1 + (λ/a₀ - 1) e^(-2ηλt)]^-1 at fixed λ/a₀."""
+    half = [
+        strength * Multilinear(target=strength, initial=0.01 * strength, rate=0.1).onset(np.ones(1))[0]
+        for strength in (1.0, 0.5, 0.25)
+    ]
+    np.testing.assert_allclose(half, half[0], rtol=1e-8)
+
+
+def test_a_neuron_escapes_in_finite_time():
+    """Ren et al. (2025): dv²/dt = 8 a v⁴ blows up at T = 1 / (8 a v₀²)."""
+    start, speed = 0.05, 0.3
+    learner = Hyperbolic(initial=start, rate=speed)
+    blow_up = 1 / (8 * speed * start)
+    times = np.linspace(0, 0.94, 12) * blow_up
+    strength = integrate.solve_ivp(
+        lambda _, v2: 8 * speed * v2**2, (0, times[-1]), [start], "DOP853", times, rtol=1e-13, atol=1e-15
+    ).y[0]
+    np.testing.assert_allclose(learner.loss(times), 0.5 * (1 - strength) ** 2, rtol=1e-8)
+    assert learner.loss(np.array([blow_up]))[0] == 0
+    for small in (1e-2, 1e-4):  # learned, v² = 1, a share v₀² earlier than that
+        end = Hyperbolic(initial=small, rate=speed).hits_at(1e-30)
+        assert end * 8 * speed * small == pytest.approx(1 - small, rel=1e-9)
+
+
+@pytest.mark.parametrize("beta", [0.8, 1.1])
+def test_neurons_of_falling_amplitude_sum_to_power_laws(beta):
+    """Ren et al. (2025): t^((1 - 2β)/β) in time and m^(1 - 2β) in neurons; at β = 0.8 (m t)^(-1/3) in compute.
+
+    Amplitudes a_k ∝ k^-β set the speed, and squared the weight: frequencies of Zipf exponent 2β, with γ = ½.
+    """
+    learner = Hyperbolic(initial=0.01, timing=0.5)
+    p = Zipf(n_subtasks=10**6, exponent=2 * beta).probabilities()
+    times = learner.onset(p)[30] * np.geomspace(1, 30, 10)
+    expected = (1 - 2 * beta) / beta
+    assert slope(times, [p @ learner.expected(p, t) for t in times]) == pytest.approx(expected, abs=0.02)
+    assert learner.exponent("steps", 2 * beta) == pytest.approx(expected)
+    assert learner.exponent("parameters", 2 * beta) == pytest.approx(1 - 2 * beta)
+    assert Hyperbolic(timing=0.5).exponent("compute", 1.6) == pytest.approx(-1 / 3)
 
 
 @pytest.mark.parametrize(("hits", "expected", "disorder"), [(1, 0.694, 0.90), (10, 0.714, 0.46), (100, 0.713, 0.18)])
