@@ -29,8 +29,8 @@ N_MOMENTS = 7
 N_NUMBERS = 4 + N_MOMENTS
 """Numbers of a row: decay of weights, of m, of v, the mean r, and η μ_k."""
 _STILL = 1e-10  # momentum that is left when a row is taken to be still
-_compiled = njit(cache=True, nogil=True, error_model="numpy")
-_inlined = njit(cache=True, nogil=True, error_model="numpy", inline="always")
+_compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
+_inlined: Any = njit(cache=True, nogil=True, error_model="numpy", inline="always")
 
 
 class Pace(NamedTuple):

@@ -1,13 +1,13 @@
 """Batches as the fast path takes them: the very examples of ``_parity_data``, grouped by subtask, with bits by place."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from quanta.learners._parity_data import GOLDEN, Parities, Source
 
-_compiled = njit(cache=True, nogil=True, error_model="numpy")
+_compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
 _GOLDEN = np.uint64(GOLDEN)
 _ONE, _FOUR = np.uint64(1), np.uint64(4)
 TILE = 64
@@ -35,9 +35,9 @@ class Groups(NamedTuple):
     """(n,) int64, work space."""
     drawn: np.ndarray
     """(n,) uint64, work space."""
-    count: np.ndarray
+    seen: np.ndarray
     """(n_subtasks,) int32, work space, 0 between batches."""
-    index: np.ndarray
+    place: np.ndarray
     """(n_subtasks,) int32, work space."""
 
 
@@ -92,11 +92,11 @@ def draw(stream: Source, start: int, count: int, into: Groups) -> None:
         column = np.float64(mix(key + _FOUR * number * _GOLDEN) >> np.uint64(11)) * 2.0**-53 * stream.keep.size
         place = np.int64(column)
         subtask = place if column - place < stream.keep[place] else stream.alias[place]
-        if into.count[subtask] == 0:
-            into.index[subtask] = n_present
+        if into.seen[subtask] == 0:
+            into.place[subtask] = n_present
             into.present[n_present] = subtask
             n_present += 1
-        into.count[subtask] += 1
+        into.seen[subtask] += 1
         into.subtask[i], into.drawn[i] = subtask, number
     into.sizes[0] = n_present
 
@@ -108,12 +108,12 @@ def arrange(stream: Source, subtasks: Parities, start: int, count: int, into: Gr
         into.seat[into.touched[j]] = -1
     draw(stream, start, count, into)
     for p in range(into.sizes[0]):
-        into.first[p + 1] = into.first[p] + into.count[into.present[p]]
+        into.first[p + 1] = into.first[p] + into.seen[into.present[p]]
     for i in range(count):
         subtask = into.subtask[i]
-        p = into.index[subtask]
-        s = into.first[p + 1] - into.count[subtask]
-        into.count[subtask] -= 1
+        p = into.place[subtask]
+        s = into.first[p + 1] - into.seen[subtask]
+        into.seen[subtask] -= 1
         into.row[s], into.number[s] = p, into.drawn[i]
     n_touched = 0
     for p in range(into.sizes[0]):

@@ -18,14 +18,18 @@ from quanta.learners import _parity_batches as batches
 from quanta.learners import _parity_kernels as kernels
 from quanta.learners._parity_data import Parities, Source
 from quanta.learners._parity_reference import BETAS, EPSILON, Rule, Weights
-from quanta.learners._parity_vectors import LANES, load, spread, store, total, zero
+from quanta.learners._parity_vectors import LANES, load, spread, store, zero
 
-_compiled = njit(cache=True, nogil=True, error_model="numpy")
+_compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
 _LINE = 64  # bytes of a cache line, and of a vector: one that lies across two takes twice as long
 
 
 class State(NamedTuple):
-    """A network in training, columns in blocks of 16: (n_blocks, …, 16). Columns beyond the width are and stay 0."""
+    """A network in training. Columns beyond the width, up to whole blocks of 16, are and stay 0.
+
+    Rows of control bits are whole, (n_controls, n_blocks · 16), for few of many are touched; the other weights
+    are cut into blocks, (n_blocks, rows, 16).
+    """
 
     weights: Weights
     first: Weights
@@ -53,31 +57,36 @@ def aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
 
 
 def blocked(weights: Weights) -> Weights:
-    """Columns in blocks: (…, rows, width) as (n_blocks, rows, 16), padded with zeros."""
+    """Weights as a state has them, from those as the reference has them."""
+    n_blocks = -(-weights.bits.shape[1] // LANES)
 
-    def cut(name: str, array: np.ndarray) -> np.ndarray:
-        if name == "out_bias" or name.startswith("hidden"):
-            return array.astype(np.float32)
+    def padded(array: np.ndarray) -> np.ndarray:
         rows = np.atleast_2d(array)
-        found = aligned((-(-rows.shape[1] // LANES), len(rows), LANES))
-        for b, block in enumerate(found):
-            piece = rows[:, LANES * b : LANES * (b + 1)]
-            block[:, : piece.shape[1]] = piece
+        found = aligned((len(rows), n_blocks * LANES))
+        found[:, : rows.shape[1]] = rows
         return found
 
-    return Weights(*(cut(name, array) for name, array in weights._asdict().items()))
+    def cut(array: np.ndarray) -> np.ndarray:
+        found = aligned((n_blocks, len(np.atleast_2d(array)), LANES))
+        found[...] = padded(array).reshape(-1, n_blocks, LANES).transpose(1, 0, 2)
+        return found
+
+    return weights._replace(
+        controls=padded(weights.controls), bits=cut(weights.bits), bias=cut(weights.bias), out=cut(weights.out),
+        out_bias=weights.out_bias.astype(np.float32),
+    )  # fmt: skip
 
 
 def natural(weights: Weights, width: int) -> Weights:
-    """Blocks joined again: the weights as the reference has them."""
+    """Weights as the reference has them, from those as a state has them."""
 
-    def join(name: str, array: np.ndarray) -> np.ndarray:
-        if name == "out_bias" or name.startswith("hidden"):
-            return array
-        rows = array.transpose(1, 0, 2).reshape(array.shape[1], -1)[:, :width]
-        return rows if name in ("controls", "bits") else rows[0]
+    def join(array: np.ndarray) -> np.ndarray:
+        return array.transpose(1, 0, 2).reshape(array.shape[1], -1)[:, :width]
 
-    return Weights(*(join(name, array) for name, array in weights._asdict().items()))
+    return weights._replace(
+        controls=weights.controls[:, :width], bits=join(weights.bits), bias=join(weights.bias)[0],
+        out=join(weights.out)[0],
+    )  # fmt: skip
 
 
 def start(weights: Weights) -> State:
@@ -92,15 +101,16 @@ def start(weights: Weights) -> State:
 
 
 def copied(state: State) -> State:
-    """The same state in memory of its own, at cache lines."""
+    """The same state in memory of its own."""
 
     def copy(array: np.ndarray) -> np.ndarray:
         found = aligned(array.shape)
         found[...] = array
         return found
 
-    weights = (getattr(state, name).each(copy) for name in ("weights", "first", "second"))
-    return State(*weights, state.last.copy(), state.step.copy())
+    return State(
+        state.weights.each(copy), state.first.each(copy), state.second.each(copy), state.last.copy(), state.step.copy()
+    )
 
 
 class Space(NamedTuple):
@@ -119,31 +129,33 @@ class Space(NamedTuple):
     active: np.ndarray
     """(n_blocks, n) uint16: which units are above 0."""
     rows: np.ndarray
-    """(n_blocks, n_rows · 16): the first layer of each subtask present, without its string."""
+    """(n_rows, n_blocks · 16): the first layer of each subtask present, without its string."""
     tables: np.ndarray
     """(n_blocks, n_chunks · 256)."""
     numbers: np.ndarray
     """(n_touched, N_NUMBERS): see ``_parity_adam``."""
+    by_row: np.ndarray
+    """(n_rows, n_blocks · 16): gradients of ``rows``."""
+    by_control: np.ndarray
+    """(n_touched, n_blocks · 16): gradients of the rows touched; ``by_row`` itself where each subtask has its own one."""
     scratch: np.ndarray
     """(n_pieces, 512 · 16)."""
     by_bit: np.ndarray
-    """(n_pieces, n_bits · 16)."""
-    by_row: np.ndarray
-    """(n_pieces, n_rows · 16)."""
-    by_control: np.ndarray
-    """(n_pieces, n_touched · 16)."""
+    """(n_pieces, n_bits, 16)."""
 
 
-def space(weights: Weights, batch: batches.Groups, n_pieces: int) -> Space:
-    """Memory for steps on such a batch, in so many pieces at most."""
+def space(weights: Weights, batch: batches.Groups, n_pieces: int, own: bool) -> Space:
+    """Memory for steps on such a batch, in so many pieces at most; ``own`` if each subtask has a control bit of its own."""
     n_blocks, n_bits, _ = weights.bits.shape
-    n, n_rows, n_touched = batch.row.size, batch.present.size, batch.touched.size
+    n, n_rows, n_touched, width = batch.row.size, batch.present.size, batch.touched.size, n_blocks * LANES
+    by_row = aligned((n_rows, width))
     return Space(
-        aligned((n, 2), np.uint64), aligned((n // batches.TILE, 128), np.uint64), aligned((n,), np.uint8),
-        aligned((n,)), aligned((n,)), aligned((n_blocks, n), np.uint16), aligned((n_blocks, n_rows * LANES)),
-        aligned((n_blocks, -(-n_bits // 4) * 256)), aligned((n_touched, adam.N_NUMBERS)),
-        aligned((n_pieces, kernels.SAMPLES * LANES)), aligned((n_pieces, n_bits * LANES)),
-        aligned((n_pieces, n_rows * LANES)), aligned((n_pieces, n_touched * LANES)),
+        words=aligned((n, 2), np.uint64), columns=aligned((n // batches.TILE, 128), np.uint64),
+        label=aligned((n,), np.uint8), z=aligned((n,)), error=aligned((n,)), active=aligned((n_blocks, n), np.uint16),
+        rows=aligned((n_rows, width)), tables=aligned((n_blocks, -(-n_bits // 4) * 256)),
+        numbers=aligned((n_touched, adam.N_NUMBERS)), by_row=by_row,
+        by_control=by_row if own else aligned((n_touched, width)), scratch=aligned((n_pieces, kernels.SAMPLES * LANES)),
+        by_bit=aligned((n_pieces, n_bits, LANES)),
     )  # fmt: skip
 
 
@@ -161,34 +173,31 @@ def prepare(
 
 
 @_compiled
-def refresh(
-    begin: int,
-    end: int,
-    how: adam.Pace,
-    subtasks: Parities,
-    done: int,
-    state: State,
-    batch: batches.Groups,
-    work: Space,
-) -> None:
-    """Catch up the rows of blocks ``begin`` to ``end``; add them up for each subtask."""
-    for b in range(begin, end):
-        weights, first, second = (
-            state.weights.controls[b].reshape(-1), state.first.controls[b].reshape(-1),
-            state.second.controls[b].reshape(-1),
-        )  # fmt: skip
-        for j in range(batch.sizes[1]):
-            at, last = batch.touched[j] * LANES, state.last[batch.touched[j]]
-            if last == 0:  # without momentum, and m and v are 0
+def refresh(begin: int, end: int, how: adam.Pace, done: int, state: State, batch: batches.Groups, work: Space) -> None:
+    """Catch up the rows ``begin`` to ``end`` of those touched."""
+    weights, first, second = state.weights.controls, state.first.controls, state.second.controls
+    width = weights.shape[1]
+    for j in range(begin, min(end, batch.sizes[1])):
+        control = batch.touched[j]
+        last = state.last[control]
+        for at in range(control * width, (control + 1) * width, LANES):
+            if last == 0:  # without momentum: m and v are 0
                 store(weights, at, load(weights, at) * spread(np.float32(how.kept**done)))
             elif last < done:
                 adam.catch_up(how, work.numbers[j], last, done - last, at, weights, first, second)
-        bias = load(state.weights.bias[b, 0], 0)
-        for p in range(batch.sizes[0]):
-            k, row = batch.present[p], bias
+
+
+@_compiled
+def gather(begin: int, end: int, subtasks: Parities, state: State, batch: batches.Groups, work: Space) -> None:
+    """Add up the rows of subtasks ``begin`` to ``end`` of those present."""
+    width = work.rows.shape[1]
+    for p in range(begin, min(end, batch.sizes[0])):
+        k = batch.present[p]
+        for b in range(width // LANES):
+            row = load(state.weights.bias, b * LANES)
             for j in range(subtasks.first[k], subtasks.first[k + 1]):
-                row = row + load(weights, subtasks.controls[j] * LANES)
-            store(work.rows[b], p * LANES, row)
+                row = row + load(state.weights.controls, subtasks.controls[j] * width + b * LANES)
+            store(work.rows, p * width + b * LANES, row)
 
 
 @_compiled
@@ -213,51 +222,59 @@ def learn(
     begin: int, end: int, piece: int, how: adam.Pace, subtasks: Parities, step: int, state: State,
     batch: batches.Groups, work: Space,
 ) -> None:  # fmt: skip
-    """Gradients of blocks ``begin`` to ``end``, and the moves they make; their tables anew."""
-    by_bit, by_row, by_control = work.by_bit[piece], work.by_row[piece], work.by_control[piece]
+    """Gradients of blocks ``begin`` to ``end``; all weights but control bits' move, and their tables are made anew."""
+    weights, first, second = state.weights, state.first, state.second
+    by_bit, width = work.by_bit[piece], work.rows.shape[1]
     for b in range(begin, end):
-        kernels.block_backward(
-            work.columns, batch.first, batch.sizes[0], work.active[b], work.error, work.scratch[piece], by_bit, by_row
-        )
-        _share(subtasks, batch, by_row, by_control)
-        weights, first, second = state.weights, state.first, state.second
-        bits = weights.bits[b].reshape(-1)
-        out, by_bias, by_out = load(weights.out[b, 0], 0), zero(), zero()
+        active, bits = work.active[b], weights.bits[b]
+        out, by_bias, by_out = load(weights.out[b], 0), zero(), zero()
         for p in range(batch.sizes[0]):
-            sums = load(by_row, p * LANES)
+            sums, at = kernels.in_all(batch.first[p], batch.first[p + 1], active, work.error), p * width + b * LANES
             by_bias = by_bias + sums
-            by_out = by_out + sums * load(work.rows[b], p * LANES)
+            by_out = by_out + sums * load(work.rows, at)
+            store(work.by_row, at, out * sums)
+        kernels.by_bit(work.columns, active, work.error, work.scratch[piece], by_bit)
         for at in range(0, by_bit.size, LANES):
             sums = load(by_bit, at)
             by_out = by_out + sums * load(bits, at)
-            adam.move(
-                how, step, 1, at, out * sums, bits, first.bits[b].reshape(-1), second.bits[b].reshape(-1)
-            )  # fmt: skip
-        for j in range(batch.sizes[1]):
-            adam.move(
-                how, step, 1, batch.touched[j] * LANES, out * load(by_control, j * LANES),
-                weights.controls[b].reshape(-1), first.controls[b].reshape(-1), second.controls[b].reshape(-1),
-            )  # fmt: skip
-        adam.move(how, step, 1, 0, out * by_bias, weights.bias[b, 0], first.bias[b, 0], second.bias[b, 0])
-        adam.move(how, step, 2, 0, by_out, weights.out[b, 0], first.out[b, 0], second.out[b, 0])
+            adam.move(how, step, 1, at, out * sums, bits, first.bits[b], second.bits[b])
+        adam.move(how, step, 1, 0, out * by_bias, weights.bias[b], first.bias[b], second.bias[b])
+        adam.move(how, step, 2, 0, by_out, weights.out[b], first.out[b], second.out[b])
         kernels.tabulate_weights(bits, work.tables[b])
+        if work.by_control.ctypes.data != work.by_row.ctypes.data:
+            _share(b, subtasks, batch, work.by_row, work.by_control)
 
 
 @_compiled
-def _share(subtasks: Parities, batch: batches.Groups, by_row: np.ndarray, by_control: np.ndarray) -> None:
-    """Sums by subtask as sums by control bit."""
+def _share(b: int, subtasks: Parities, batch: batches.Groups, by_row: np.ndarray, by_control: np.ndarray) -> None:
+    """Gradients by subtask as gradients by control bit, of one block."""
+    width = by_row.shape[1]
     for j in range(batch.sizes[1]):
-        store(by_control, j * LANES, zero())
+        store(by_control, j * width + b * LANES, zero())
     for p in range(batch.sizes[0]):
         k = batch.present[p]
         for i in range(subtasks.first[k], subtasks.first[k + 1]):
-            at = batch.seat[subtasks.controls[i]] * LANES
-            store(by_control, at, load(by_control, at) + load(by_row, p * LANES))
+            at = batch.seat[subtasks.controls[i]] * width + b * LANES
+            store(by_control, at, load(by_control, at) + load(by_row, p * width + b * LANES))
+
+
+@_compiled
+def move(begin: int, end: int, how: adam.Pace, step: int, state: State, batch: batches.Groups, work: Space) -> None:
+    """Move the rows ``begin`` to ``end`` of those touched."""
+    width = work.rows.shape[1]
+    for j in range(begin, min(end, batch.sizes[1])):
+        control = batch.touched[j]
+        for at in range(0, width, LANES):
+            adam.move(
+                how, step, 1, control * width + at, load(work.by_control, j * width + at), state.weights.controls,
+                state.first.controls, state.second.controls,
+            )  # fmt: skip
+        state.last[control] = step
 
 
 @_compiled
 def finish(how: adam.Pace, step: int, state: State, batch: batches.Groups, work: Space) -> float:
-    """Move the bias of the logit, and note what was touched; returns its gradient, nan if any logit is."""
+    """Move the bias of the logit, and count the step; returns its gradient, nan if any logit is."""
     gradient = 0.0
     for s in range(batch.first[batch.sizes[0]]):
         gradient += work.error[s]
@@ -268,8 +285,6 @@ def finish(how: adam.Pace, step: int, state: State, batch: batches.Groups, work:
     adam.move(how, step, 2, 0, spread(np.float32(gradient)), padded[0], padded[1], padded[2])
     for i in range(3):
         kinds[i][0] = padded[i, 0]
-    for j in range(batch.sizes[1]):
-        state.last[batch.touched[j]] = step
     state.step[()] = step
     return gradient
 
@@ -294,11 +309,12 @@ class Trainer:
         self.how = adam.pace(rule.name == "adam", rule.learning_rate, rule.weight_decay, BETAS, EPSILON)
         self.batch = batches.groups(subtasks, batch_size)
         self.n_pieces = 1 if threads == 1 else 4 * threads
-        self.work = space(state.weights, self.batch, self.n_pieces)
+        self.own = subtasks.controls.size == len(subtasks.masks)
+        self.work = space(state.weights, self.batch, self.n_pieces, self.own)
         self.chunks = (0,) * -(-state.weights.bits.shape[1] // 4)
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         for bits, tables in zip(state.weights.bits, self.work.tables, strict=True):
-            kernels.tabulate_weights(bits.reshape(-1), tables)
+            kernels.tabulate_weights(bits, tables)
 
     def run(self, until: int) -> State:
         """Go on to step ``until``.
@@ -308,21 +324,26 @@ class Trainer:
         Diverged
             If a logit is not a number; the state is then of no use.
         """
-        state, batch, work, how, subtasks = self.state, self.batch, self.work, self.how, self.subtasks
-        n_blocks, n_tiles = work.tables.shape[0], len(work.columns)
-        for done in range(int(state.step), until):
-            prepare(how, self.stream, subtasks, done, self.size, state, batch, work)
-            self._share(n_blocks, lambda i, j, _: refresh(i, j, how, subtasks, done, state, batch, work))
-            self._share(
-                n_tiles,
-                lambda i, j, piece: examples(
-                    i, j, piece, self.chunks, self.stream.key[()], subtasks.masks, state, batch, work
-                ),
-            )
-            self._share(n_blocks, lambda i, j, piece: learn(i, j, piece, how, subtasks, done + 1, state, batch, work))
-            if not math.isfinite(finish(how, done + 1, state, batch, work)):
+        for done in range(int(self.state.step), until):
+            if not math.isfinite(self._step(done)):
                 raise Diverged(done + 1)
-        return state
+        return self.state
+
+    def _step(self, done: int) -> float:
+        """One step; returns the gradient of the last bias."""
+        state, batch, work, how, subtasks = self.state, self.batch, self.work, self.how, self.subtasks
+        key, chunks, step = self.stream.key[()], self.chunks, done + 1
+        prepare(how, self.stream, subtasks, done, self.size, state, batch, work)
+        n_rows, n_touched = batch.sizes.tolist()
+        self._share(n_touched, lambda i, j, _: refresh(i, j, how, done, state, batch, work))
+        self._share(n_rows, lambda i, j, _: gather(i, j, subtasks, state, batch, work))
+        self._share(
+            len(work.columns),
+            lambda i, j, piece: examples(i, j, piece, chunks, key, subtasks.masks, state, batch, work),
+        )
+        self._share(len(work.tables), lambda i, j, piece: learn(i, j, piece, how, subtasks, step, state, batch, work))
+        self._share(n_touched, lambda i, j, _: move(i, j, how, step, state, batch, work))
+        return finish(how, step, state, batch, work)
 
     def _share(self, n: int, part: Callable[[int, int, int], None]) -> None:
         """Do a part of a step, 0 … n, in pieces (begin, end, number of the piece)."""

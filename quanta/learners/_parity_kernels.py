@@ -19,14 +19,14 @@ from quanta.learners._parity_vectors import load, positive, spread, store, total
 
 Vector = Any  # sixteen float32: see _parity_vectors
 SAMPLES = 512  # examples that go through all blocks together: their logits stay in the cache
-_compiled = njit(cache=True, nogil=True, error_model="numpy")
-_inlined = njit(cache=True, nogil=True, error_model="numpy", inline="always")
+_compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
+_inlined: Any = njit(cache=True, nogil=True, error_model="numpy", inline="always")
 
 _4, _8, _NIBBLE = np.uint64(4), np.uint64(8), np.uint64(240)
 
 
 @_inlined
-def _entry(bits: np.uint64) -> int:
+def _entry(bits: np.uint64) -> np.int64:
     """Place of a table's entry: that of four bits, which are given four places to the left."""
     return np.int64(bits & _NIBBLE)
 
@@ -57,7 +57,7 @@ def tabulate(tables: np.ndarray, at: int, a: Vector, b: Vector, c: Vector, d: Ve
 
 @_compiled
 def tabulate_weights(bits: np.ndarray, tables: np.ndarray) -> None:
-    """Tables of one block: ``bits`` (n_bits · 16,) flat, ``tables`` (n_chunks · 256,)."""
+    """Tables of one block: of ``bits`` (n_bits, 16) into ``tables`` (n_chunks · 256,)."""
     for at in range(0, tables.size, 256):
         place = at // 4
         a = load(bits, place)
@@ -95,7 +95,7 @@ def forward(
         Strings.
     group : np.ndarray, shape (n,), int32
         Row of each example.
-    rows : np.ndarray, shape (n_blocks, n_rows · 16)
+    rows : np.ndarray, shape (n_rows, n_blocks · 16)
         What the first layer is without the string.
     tables : np.ndarray, shape (n_blocks, n_chunks · 256)
         See :func:`tabulate_weights`.
@@ -110,9 +110,9 @@ def forward(
     """  # fmt: skip
     for first in range(begin, end, SAMPLES):
         last = min(first + SAMPLES, end)
-        for block in range(rows.shape[0]):
+        for block in range(len(tables)):
             _block_forward(
-                first, last, chunks, words, group, rows[block], tables[block], out[block, 0], block == 0, scratch,
+                first, last, chunks, words, group, rows, block, tables[block], out[block], scratch,
                 active[block],
             )  # fmt: skip
         for s in range(first, last):
@@ -122,19 +122,19 @@ def forward(
 @_compiled
 def _block_forward(
     first: int, last: int, chunks: tuple[int, ...], words: np.ndarray, group: np.ndarray, rows: np.ndarray,
-    table: np.ndarray, out: np.ndarray, anew: bool, scratch: np.ndarray, active: np.ndarray,
+    block: int, table: np.ndarray, out: np.ndarray, scratch: np.ndarray, active: np.ndarray,
 ) -> None:  # fmt: skip
-    """One block of :func:`forward`: adds to ``scratch``, or begins ``anew``."""
+    """One block of :func:`forward`: adds to ``scratch``, which the first begins anew."""
     n_chunks = len(chunks)
     weight = load(out, 0)
     for s in range(first, last):
-        sums = load(rows, group[s] * 16) + _lookups(table, 0, words[s, 0], min(n_chunks, 16))
+        sums = load(rows, group[s] * rows.shape[1] + block * 16) + _lookups(table, 0, words[s, 0], min(n_chunks, 16))
         if n_chunks > 16:
             sums = sums + _lookups(table, 16 * 256, words[s, 1], n_chunks - 16)
         lanes = positive(sums)
         active[s] = lanes
         place = (s - first) * 16
-        before = zero() if anew else load(scratch, place)
+        before = load(scratch, place) if block else zero()
         store(scratch, place, before + where(lanes, sums * weight))
 
 
@@ -154,47 +154,40 @@ def _lookups(tables: np.ndarray, at: int, word: np.uint64, n: int) -> Vector:
 
 
 @_compiled
-def block_backward(
-    columns: np.ndarray, first: np.ndarray, n_rows: int, active: np.ndarray, error: np.ndarray, scratch: np.ndarray,
-    by_bit: np.ndarray, by_row: np.ndarray,
-) -> None:  # fmt: skip
-    """Sums over examples of the error of each active unit, of one block.
+def by_bit(columns: np.ndarray, active: np.ndarray, error: np.ndarray, scratch: np.ndarray, sums: np.ndarray) -> None:
+    """Sums over the examples where a bit is on of the error of each active unit, of one block.
 
     Parameters
     ----------
     columns : np.ndarray, shape (n_tiles, 128), uint64
-        Bits at each place of the strings of a tile of 64 examples; places beyond ``n_bits`` are not looked at.
-    first : np.ndarray, shape (n_rows + 1,), int64
-        Where the examples of each row begin.
-    n_rows : int
-        Rows that there are.
+        Bits at each place of the strings of a tile of 64 examples; places beyond the bits are not looked at.
     active : np.ndarray, shape (n,), uint16
         The units above 0.
     error : np.ndarray, shape (n,)
         Derivative of the loss by the logit.
     scratch : np.ndarray, shape (16 · 256,)
         Space for this piece.
-    by_bit, by_row : np.ndarray, shapes (n_bits · 16,) and (n_rows · 16,)
-        Are written: the sums over examples where a bit is on, and over those of a row.
+    sums : np.ndarray, shape (n_bits, 16)
+        Is written.
     """
-    n_tiles, n_bits = columns.shape[0], by_bit.size // 16
-    for i in range(n_bits):
-        store(by_bit, 16 * i, zero())
-    for t in range(n_tiles):
+    sums[:] = 0
+    for t in range(len(columns)):
         for quarter in range(16):
             s = TILE * t + 4 * quarter
-            tabulate(
-                scratch, 256 * quarter, where(active[s], spread(error[s])), where(active[s + 1], spread(error[s + 1])),
-                where(active[s + 2], spread(error[s + 2])), where(active[s + 3], spread(error[s + 3])),
-            )  # fmt: skip
-        for i in range(n_bits):
-            store(by_bit, 16 * i, load(by_bit, 16 * i) + _lookups(scratch, 0, columns[t, i], 16))
-    for row in range(n_rows):
-        a, b = zero(), zero()
-        for s in range(first[row], first[row + 1] - 1, 2):
-            a = a + where(active[s], spread(error[s]))
-            b = b + where(active[s + 1], spread(error[s + 1]))
-        if (first[row + 1] - first[row]) % 2:
-            s = first[row + 1] - 1
-            a = a + where(active[s], spread(error[s]))
-        store(by_row, 16 * row, a + b)
+            a, b = where(active[s], spread(error[s])), where(active[s + 1], spread(error[s + 1]))
+            c, d = where(active[s + 2], spread(error[s + 2])), where(active[s + 3], spread(error[s + 3]))
+            tabulate(scratch, 256 * quarter, a, b, c, d)
+        for i in range(len(sums)):
+            store(sums, 16 * i, load(sums, 16 * i) + _lookups(scratch, 0, columns[t, i], 16))
+
+
+@_compiled
+def in_all(begin: int, end: int, active: np.ndarray, error: np.ndarray) -> Vector:
+    """Sum over examples ``begin`` to ``end`` of the error of each active unit, of one block."""
+    a, b = zero(), zero()
+    for s in range(begin, end - 1, 2):
+        a = a + where(active[s], spread(error[s]))
+        b = b + where(active[s + 1], spread(error[s + 1]))
+    if (end - begin) % 2:
+        a = a + where(active[end - 1], spread(error[end - 1]))
+    return a + b

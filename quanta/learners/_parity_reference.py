@@ -75,7 +75,10 @@ def initial(
             raise InputError(f"{name} is {value}; expected 1 or more.")
 
     def uniform(inputs: int, *shape: int) -> np.ndarray:
-        return ((2 * rng.random(shape) - 1) / math.sqrt(inputs)).astype(dtype)
+        numbers = rng.random(shape, dtype=dtype)
+        numbers -= 0.5  # in place: there may be very many
+        numbers *= 2 / math.sqrt(inputs)
+        return numbers
 
     inputs = n_controls + n_bits
     two_logits = uniform(width, 2, width + 1)

@@ -9,10 +9,11 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from numba.core import types
-from numba.core.extending import intrinsic, models, overload, register_model
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import extending, types
+from numba.core.extending import models, overload, register_model
 
+intrinsic: Any = extending.intrinsic
 LANES = 16
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _ZERO = ir.Constant(_FLOATS, [0.0] * LANES)
@@ -39,27 +40,27 @@ def _address(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> A
 
 
 @intrinsic
-def load(_: Any, flat: Any, place: Any) -> Any:
-    """Vector at a place of a flat contiguous array: ``flat[place : place + 16]``."""
+def load(_: Any, array: Any, place: Any) -> Any:
+    """Vector at a place of a contiguous array of any shape: ``array.flat[place : place + 16]``, unchecked."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         found = builder.load(_address(context, builder, signature.args[0], *args))
         found.align = 4
         return found
 
-    return vector(flat, types.intp), generate
+    return vector(array, types.intp), generate
 
 
 @intrinsic
-def store(_: Any, flat: Any, place: Any, value: Any) -> Any:
-    """Write a vector: ``flat[place : place + 16] = value``."""
+def store(_: Any, array: Any, place: Any, value: Any) -> Any:
+    """Write a vector at a place of a contiguous array of any shape, unchecked."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array, where, given = args
-        builder.store(given, _address(context, builder, signature.args[0], array, where)).align = 4
+        into, at, given = args
+        builder.store(given, _address(context, builder, signature.args[0], into, at)).align = 4
         return context.get_dummy_value()
 
-    return types.void(flat, types.intp, vector), generate
+    return types.void(array, types.intp, vector), generate
 
 
 @intrinsic
