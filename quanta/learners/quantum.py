@@ -109,10 +109,10 @@ class Quantum(AbstractIndependent):
         return np.argsort(-np.ravel(frequencies), kind="stable")[self.missing - 1 :: self.missing]
 
     def measure(self, state: Hits) -> dict[str, np.ndarray]:
-        """The loss of every subtask, (n_subtasks,); whatever its hits, that of a missing one is b."""
+        """The loss of every subtask, (n_subtasks,); whatever its hits, that of one missing among them all is b."""
         if not state.sampled:  # at once: a part of them does not know which are missing
             return {"loss": self.expected(state.frequencies, float(state.examples))}
-        loss = AbstractIndependent.measure(self, state)["loss"]
+        loss = self.loss(state.hits)
         loss[self._never(state.frequencies)] = self.before
         return {"loss": loss}
 
