@@ -8,6 +8,7 @@ python -m quanta.simulate --reweight changes.csv                  # the same lea
 """
 
 import dataclasses
+import functools
 import json
 import logging
 import math
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from quanta import _cli, _simulate_report
+from quanta._curves import Curves
 from quanta._errors import InputError
 from quanta._grid import log_spaced
 from quanta.frequencies import FREQUENCIES, AbstractFrequencies, Empirical, Reweighted, Zipf, read_changes, read_counts
@@ -112,9 +114,9 @@ def simulate(
         truth = learner.truth(run.state)
         step = run.step[: run.done]
         return record.new(
-            run.loss[:, : run.done], step=step, frequency=p, units=learner.units, source="simulated",
+            run.loss.so_far(), step=step, frequency=p, units=learner.units, source="simulated",
             optimizer=learner.optimizer, chance_loss=learner.chance_loss, examples=step * batch_size,
-            exposures=None if run.exposures is None else run.exposures[:, : run.done],
+            exposures=None if run.exposures is None else run.exposures.so_far(),
             true_onset=truth.onset / run.per_step, true_width=truth.width, kind=learner.kinds(p.size),
             seed=seed, dynamics=dynamics,
             config=record.config_json(**words),
@@ -190,27 +192,32 @@ class _Run:
         self.learner, self.step, self.per_step = learner, step, _per_step(learner, batch_size)
         rng = np.random.default_rng(seed)
         self.state: Any = learner.start(p, rng, dynamics=dynamics, batch_size=batch_size)
-        self.loss = np.empty((p.size, len(step)), dtype=np.float32)
-        self.exposures = np.empty((p.size, len(step))) if dynamics == "sampled" else None
-        self.done = 0
+        self.loss = Curves(p.size, len(step), np.float32)
+        self.exposures = Curves(p.size, len(step), np.float64) if dynamics == "sampled" else None
+
+    @property
+    def done(self) -> int:
+        """Number of checkpoints so far."""
+        return self.loss.done
 
     def follow(self, shown: bool) -> None:
         """Go through all checkpoints, or up to one where a loss is not finite."""
         from quanta._progress import Progress
 
         with Progress("quanta.simulate", len(self.step), shown=shown) as bar:
-            for i, step in enumerate(self.step):
+            for step in self.step:
                 state = self.learner.advance(self.state, int(step) * self.per_step)
                 loss = self.learner.measure(state)["loss"]
                 if not np.isfinite(loss).all():
                     raise Overflow(int(step), int(np.argmin(np.isfinite(loss))), "Lower the learning rate.")
-                self.state, self.loss[:, i], self.done = state, loss, i + 1
+                self.state = state
+                self.loss.add(loss)
                 if self.exposures is not None:
-                    self.exposures[:, i] = state.hits
-                bar.update(i + 1, self._note)
+                    self.exposures.add(state.hits)
+                bar.update(self.done, functools.partial(self._note, loss))
 
-    def _note(self) -> str:
-        return f"learned {learned(self.loss[:, self.done - 1], self.learner)} of {self.loss.shape[0]}"
+    def _note(self, loss: np.ndarray) -> str:
+        return f"learned {learned(loss, self.learner)} of {loss.size}"
 
 
 def learned(loss: np.ndarray, learner: AbstractLearner) -> int:

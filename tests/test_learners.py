@@ -26,7 +26,6 @@ from quanta.learners import (
     Stretched,
     Synchronous,
     Threshold,
-    _hits,
 )
 
 P = Zipf(n_subtasks=50, exponent=1.3).probabilities()

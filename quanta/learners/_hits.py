@@ -5,11 +5,14 @@ Sampled, they are one realisation of drawing a subtask for every example: the ex
 moments, at a cost that does not grow with the number of examples between them.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from quanta.learners.base import Truth, moment
+
+_BLOCK = 8192  # subtasks: a few arrays of so many stay in the cache, and in memory that is used again
 
 
 class Hits(NamedTuple):
@@ -25,8 +28,8 @@ class Hits(NamedTuple):
     """(n_levels,) int64: counts of which it is remembered when they were reached."""
     crossed: np.ndarray
     """(n_subtasks, n_levels) examples at which; nan before. Sampled only, else (0, n_levels)."""
-    tree: np.ndarray
-    """(2 · 2^ceil(log2 n),) frequencies summed pairwise, node i over 2i and 2i + 1. Sampled only, else (0,)."""
+    table: np.ndarray
+    """(2^b,) uint64: alias table of the frequencies. Sampled only, else (0,)."""
     key: np.ndarray
     """(2,) uint64: with ``examples``, all that decides the next draw. Sampled only, else (0,)."""
 
@@ -40,11 +43,13 @@ def start(p: np.ndarray, rng: np.random.Generator, dynamics: str, levels: np.nda
     """Counts at zero, of a distribution p."""
     now = np.array(0, dtype=np.int64)
     if dynamics == "expected":
-        none = np.empty(0)
-        return Hits(p, now, np.zeros(p.size), levels, np.empty((0, levels.size)), none, none.astype(np.uint64))
+        none = np.empty(0, dtype=np.uint64)
+        return Hits(p, now, np.zeros(p.size), levels, np.empty((0, levels.size)), none, none)
+    from quanta.learners import _kernels
+
     crossed = np.full((p.size, levels.size), np.nan)
     key = rng.integers(2**64, size=2, dtype=np.uint64)
-    return Hits(p, now, np.zeros(p.size, dtype=np.int64), levels, crossed, pairwise_sums(p), key)
+    return Hits(p, now, np.zeros(p.size, dtype=np.int64), levels, crossed, _kernels.alias_table(p), key)
 
 
 def advance(state: Hits, examples: int) -> Hits:
@@ -59,12 +64,12 @@ def advance(state: Hits, examples: int) -> Hits:
     then = moment(before, now)
     if not state.sampled:
         return state._replace(examples=then, hits=state.frequencies * now)
-    from quanta.learners import _kernels
+    from quanta.learners import _kernels, _random
 
     # Counter-based, keyed by the moment: the next draw is the same whatever was computed before, on any machine.
     rng = np.random.Generator(np.random.Philox(key=state.key, counter=[0, 0, 0, before]))
     hits, crossed = state.hits.copy(), state.crossed.copy()
-    _kernels.scatter_hits(rng, now - before, state.tree, hits)
+    _kernels.scatter_hits(_random.new_key(rng), now - before, state.frequencies, state.table, hits)
     _kernels.mark_crossings(rng, before, now, state.hits, hits, state.levels, crossed)
     return state._replace(examples=then, hits=hits, crossed=crossed)
 
@@ -75,13 +80,12 @@ def realised(state: Hits) -> Truth:
     return Truth(onset=half.copy(), width=np.log(late / early))
 
 
-def pairwise_sums(p: np.ndarray) -> np.ndarray:
-    """Binary tree of partial sums: leaves ``p`` padded with zeros, each node the sum of its two children."""
-    size = 1 << (p.size - 1).bit_length()
-    tree = np.zeros(2 * size)
-    tree[size : size + p.size] = p
-    while size > 1:
-        half = size // 2
-        tree[half:size] = tree[size : 2 * size : 2] + tree[size + 1 : 2 * size : 2]
-        size = half
-    return tree
+def in_blocks(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
+    """Return function(values), float64, of a function of each value alone, some at a time: much faster for a million."""
+    if values.size <= _BLOCK:
+        return function(values)
+    result = np.empty(values.shape)
+    for start in range(0, values.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        result[block] = function(values[block])
+    return result

@@ -1,68 +1,235 @@
-"""Numba kernels of the learners: single-stream and serial, so that a seed gives one result at any thread count."""
+"""Counts of drawn subtasks, exact at any number of draws: Numba kernels, serial, so that a key gives one result.
+
+Drawing is never repeated example by example. A count that needs many draws is first taken from a law that is cheap and
+a little too small in the mean; where it has not overshot, what is missing is drawn one by one.
+"""
 
 import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from quanta.learners._random import inner, kernel, squares, uniform
 
 Generator = Any  # np.random.Generator: Numba draws the very stream that NumPy would
 
+_FEW = 16  # below it, one by one
+_SHORT = 2.0  # standard deviations by which a first draw aims short; one in fifty overshoots, and is repeated
+_RARE = 10.0  # mean below which Poisson counts are drawn by inversion
+_INVERSE = np.append(0.0, 1 / np.arange(1.0, 100.0))
+_BLOCK = 512  # subtasks at once: what is known of them stays in the first cache
+_ONE = np.uint64(1)
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
-@njit(cache=True, nogil=True)
-def scatter_hits(rng: Generator, n: int, tree: np.ndarray, hits: np.ndarray) -> None:
+
+# ------------------------------------------------------------------------------------------------ which subtask
+
+
+def alias_table(p: np.ndarray) -> np.ndarray:
+    """Table from which ``choose`` draws with probabilities p, (n_subtasks,), exact to 2^-63 each.
+
+    Returns
+    -------
+    np.ndarray, shape (2^b,), uint64
+        Of each of 2^b ≥ n_subtasks equal cells: how much of it is its own, of 2^(63 - b), above b bits that say whose
+        the rest is. One word, since drawing waits for memory.
+
+    References
+    ----------
+    Walker (1977), An efficient method for generating discrete random variables with general distributions; Vose (1991),
+    A linear algorithm for generating random numbers with a given distribution.
+    """
+    size = 1 << max(1, (p.size - 1).bit_length())
+    weight = np.zeros(size, dtype=np.uint64)
+    weight[: p.size] = p / p.sum() * 2.0**63
+    with np.errstate(over="ignore"):  # what rounding left over, or took, wraps around
+        weight[np.argmax(p)] += np.uint64(2**63) - weight.sum(dtype=np.uint64)
+    table = np.empty(size, dtype=np.uint64)
+    _fill_cells(weight, np.uint64(size.bit_length() - 1), table)
+    return table
+
+
+@kernel
+def _fill_cells(weight: np.ndarray, n_bits: np.uint64, table: np.ndarray) -> None:
+    """Fill every cell that its own weight does not fill from one that overflows; ``weight`` is used up."""
+    cell = _ONE << (np.uint64(63) - n_bits)
+    todo = np.empty(
+        weight.size, dtype=np.int64
+    )  # from the left those that do not fill their cell, from the right others
+    n_small, large = 0, weight.size
+    for k in range(weight.size):
+        if weight[k] < cell:
+            todo[n_small] = k
+            n_small += 1
+        else:
+            large -= 1
+            todo[large] = k
+    while n_small > 0:
+        n_small -= 1
+        small, donor = todo[n_small], todo[large]
+        table[small] = (weight[small] << n_bits) | np.uint64(donor)
+        weight[donor] -= cell - weight[small]
+        if weight[donor] < cell:
+            large += 1
+            todo[n_small] = donor
+            n_small += 1
+    for i in range(large, weight.size):
+        table[todo[i]] = np.uint64(todo[i])  # all of it is its own, by either way
+
+
+@inner
+def choose(bits: np.uint64, table: np.ndarray, n_bits: np.uint64) -> np.uint64:
+    """The subtask that 64 random bits choose from an alias table of 2^n_bits cells; without a branch to mispredict."""
+    cell = bits >> (np.uint64(64) - n_bits)
+    rest = (bits << n_bits) >> (n_bits + _ONE)
+    entry = table[cell]
+    other = entry & ((_ONE << n_bits) - _ONE)
+    own = np.uint64(0) - np.uint64(rest < (entry >> n_bits))
+    return other ^ ((other ^ cell) & own)
+
+
+@kernel
+def draw(key: np.uint64, first: np.uint64, table: np.ndarray, drawn: np.ndarray) -> None:
+    """Fill ``drawn`` (n,) uint64 with subtasks: numbers ``first`` to ``first + n`` of the key."""
+    n_bits = np.uint64(math.log2(table.size))
+    for i in range(drawn.size):
+        drawn[i] = squares(first + np.uint64(i), key)
+    for i in range(drawn.size):  # a loop of its own, short enough that many cells are on their way from memory at once
+        drawn[i] = choose(drawn[i], table, n_bits)
+
+
+# ------------------------------------------------------------------------------------------------ how many of each
+
+
+@kernel
+def scatter_hits(key: np.uint64, n: int, p: np.ndarray, table: np.ndarray, hits: np.ndarray) -> None:
     """Add a multinomial draw of ``n`` examples to ``hits`` (n_subtasks,), in place.
 
-    Counts are split binomially down ``tree``, left child first. Empty branches are not entered, so the cost is
-    that of the smaller of n_subtasks and n · log2(n_subtasks).
+    Independent Poisson counts are multinomial given their total. They are drawn with a mean total of m - 2 √m where m
+    are missing, and again if the total is above m (which looks at the total alone, so the law is kept), until few are
+    missing; these are drawn one by one. The cost is that of the smaller of n and log log n passes over n_subtasks.
     """
-    size = tree.size // 2
-    nodes = np.empty(66, dtype=np.int64)  # a depth-first stack holds one sibling per level
-    counts = np.empty(66, dtype=np.int64)
-    nodes[0], counts[0] = 1, n
-    depth = 1
-    while depth > 0:
-        depth -= 1
-        node, count = nodes[depth], counts[depth]
-        if count == 0:
-            continue
-        if node >= size:
-            hits[node - size] += count
-            continue
-        left, right = tree[2 * node], tree[2 * node + 1]
-        if right == 0.0:
-            first = count
-        elif left == 0.0:
-            first = 0
-        else:
-            first = rng.binomial(count, left / (left + right))
-        nodes[depth], counts[depth] = 2 * node + 1, count - first
-        nodes[depth + 1], counts[depth + 1] = 2 * node, first
-        depth += 2
+    counts = np.empty(p.size, dtype=np.int64)
+    missing, counter = n, np.uint64(0)
+    while missing > max(_FEW, 2 * p.size):
+        total, counter = poisson_counts(key, counter, missing - _SHORT * math.sqrt(missing), p, counts)
+        if total <= missing:
+            missing -= total
+            for k in range(p.size):
+                hits[k] += counts[k]
+    drawn = np.empty(_BLOCK, dtype=np.uint64)
+    for start in range(0, missing, _BLOCK):
+        some = drawn[: missing - start]
+        draw(key, counter + np.uint64(start), table, some)
+        for i in range(some.size):
+            hits[some[i]] += 1
 
 
-@njit(cache=True, nogil=True)
-def next_hit(rng: Generator, position: int, hits: int, gap: int) -> int:
-    """Place (1-based) of the next of ``hits`` left, spread at random over the places after ``position`` up to ``gap``.
+@inner
+def poisson_counts(
+    key: np.uint64, counter: np.uint64, n: float, p: np.ndarray, counts: np.ndarray
+) -> tuple[int, np.uint64]:
+    """Poisson counts of mean n · p, (n_subtasks,) int64; returns their total, and where the key has got to."""
+    mean, u, v, first = np.empty(_BLOCK), np.empty(_BLOCK), np.empty(_BLOCK), np.empty(_BLOCK)
+    again = counter + np.uint64(2 * p.size)  # numbers for those that reject their first
+    total = 0
+    for start in range(0, p.size, _BLOCK):
+        size = min(_BLOCK, p.size - start)
+        try_all(key, counter + np.uint64(2 * start), n, p[start : start + size], mean, u, v, first)
+        for i in range(size):
+            if u[i] < 1.0 - mean[i]:  # below exp(-mean), which costs more
+                count = 0
+            elif mean[i] < _RARE:
+                count = poisson_by_inversion(u[i], mean[i])
+            elif first[i] >= 0:
+                count = int(first[i])
+            else:
+                count, again = poisson_by_rejection(key, again, mean[i], u[i], v[i])
+            counts[start + i] = count
+            total += count
+    return total, again
 
-    The chance of a hit at a place is hits / places left, which rises. Candidates come at a constant chance that
-    bounds it up to half way, and are kept in proportion (thinning): exact, in O(1) draws.
+
+@inner
+def poisson_by_inversion(u: float, mean: float) -> int:
+    """The count at which the distribution function passes u."""
+    term, count = math.exp(-mean), 0
+    while u > term and count < _INVERSE.size - 1:  # never so many, but for rounding: 1e-60 of them at a mean of 10
+        u -= term
+        count += 1
+        term *= mean * _INVERSE[count]
+    return count
+
+
+@inner
+def try_all(
+    key: np.uint64,
+    counter: np.uint64,
+    n: float,
+    p: np.ndarray,
+    mean: np.ndarray,
+    u: np.ndarray,
+    v: np.ndarray,
+    first: np.ndarray,
+) -> None:
+    """For every subtask its mean, two uniform numbers, and the count that they give where accepted at a glance, or -1."""
+    for i in range(p.size):
+        mean[i] = n * p[i]
+        u[i] = uniform(counter + np.uint64(2 * i), key)
+        v[i] = uniform(counter + np.uint64(2 * i + 1), key)
+    for i in range(p.size):
+        count, edge, b = hat(u[i], max(mean[i], _RARE))
+        glance = (edge >= 0.07) & (v[i] * (b - 2) <= 0.9277 * (b - 2) - 3.6224)
+        first[i] = count if glance else -1.0
+
+
+@inner
+def hat(u: float, mean: float) -> tuple[float, float, float]:
+    """A count under the hat of Hörmann's table, how near u is to its ends, and the hat's width."""
+    b = 0.931 + 2.53 * math.sqrt(mean)
+    edge = 0.5 - abs(u - 0.5)
+    return np.floor((2 * (-0.059 + 0.02483 * b) / edge + b) * (u - 0.5) + mean + 0.43), edge, b
+
+
+@inner
+def poisson_by_rejection(key: np.uint64, counter: np.uint64, mean: float, u: float, v: float) -> tuple[int, np.uint64]:
+    """A Poisson count of mean 10 or more, from u and v where they are accepted: PTRS.
+
+    Its hat is tested against ``poisson_log_pmf``, which holds all its digits where factorials lose theirs.
+
+    References
+    ----------
+    Hörmann (1993), The transformed rejection method for generating Poisson random variables.
     """
     while True:
-        end = position + max(1, (gap - position) // 2)
-        bound = min(1.0, hits / (gap - end + 1))
-        skip = 0.0
-        if bound < 1.0:
-            skip = math.floor(math.log1p(-rng.random()) / math.log1p(-bound))
-        if position + skip >= end:
-            position = end
-            continue
-        position += int(skip) + 1
-        if rng.random() * bound * (gap - position + 1) < hits:
-            return position
+        count, edge, b = hat(u, mean)
+        if count >= 0 and not (edge < 0.013 and v > edge):
+            height = (1.1239 + 1.1328 / (b - 3.4)) / ((-0.059 + 0.02483 * b) / (edge * edge) + b)
+            if math.log(v * height) <= poisson_log_pmf(count, mean):
+                return int(count), counter
+        u, v = uniform(counter, key), uniform(counter + _ONE, key)
+        counter += np.uint64(2)
 
 
-@njit(cache=True, nogil=True)
+@inner
+def poisson_log_pmf(count: float, mean: float) -> float:
+    """Logarithm of P(count), to √mean · 1e-15: by its distance from the mean, where factorials leave mean · 1e-14.
+
+    References
+    ----------
+    Loader (2000), Fast and accurate computation of binomial probabilities.
+    """
+    if count < 10:
+        return count * math.log(mean) - mean - math.lgamma(count + 1)
+    x = (count - mean) / mean
+    stirling = 1 / (12 * count) - 1 / (360 * count**3) + 1 / (1260 * count**5)
+    return -mean * ((1 + x) * math.log1p(x) - x) - 0.5 * math.log(count) - _HALF_LOG_2PI - stirling
+
+
+# ------------------------------------------------------------------------------------------------ when
+
+
+@kernel
 def mark_crossings(
     rng: Generator,
     start: int,
@@ -76,14 +243,65 @@ def mark_crossings(
 
     Given how many hits fell between two moments, their places are a random subset of the examples between.
     """
+    places = np.empty(_FEW, dtype=np.int64)
     for k in range(before.size):
+        if levels.size == 0 or after[k] < levels[0] or before[k] >= levels[-1]:
+            continue
         position, seen = 0, before[k]
         for j in range(levels.size):
             if levels[j] <= before[k]:
                 continue
             if levels[j] > after[k]:
                 break
-            while seen < levels[j]:
-                position = next_hit(rng, position, after[k] - seen, stop - start)
-                seen += 1
+            if levels[j] > seen:
+                position += nth_place(rng, levels[j] - seen, after[k] - seen, stop - start - position, places)
+                seen = levels[j]
             crossed[k, j] = start + position
+
+
+@inner
+def nth_place(rng: Generator, nth: int, hits: int, gap: int, places: np.ndarray) -> int:
+    """Place (1-based) of the nth of ``hits`` spread at random over ``gap`` places: halved, until few hits are left."""
+    offset = 0
+    while hits > _FEW and hits < gap:
+        half = gap // 2
+        first = hits_in_half(rng, hits, half, gap)
+        if nth <= first:
+            hits, gap = first, half
+        else:
+            nth, hits, gap, offset = nth - first, hits - first, gap - half, offset + half
+    if hits == gap:
+        return offset + nth
+    count = 0
+    while count < hits:  # distinct ones, kept in order
+        place = 1 + np.int64(rng.random() * gap)
+        i = count
+        while i > 0 and places[i - 1] > place:
+            i -= 1
+        if i > 0 and places[i - 1] == place:
+            continue
+        for j in range(count, i, -1):
+            places[j] = places[j - 1]
+        places[i] = place
+        count += 1
+    return offset + places[nth - 1]
+
+
+@inner
+def hits_in_half(rng: Generator, hits: int, half: int, gap: int) -> int:
+    """How many of ``hits`` spread at random over ``gap`` places fall on the first ``half`` of them: hypergeometric.
+
+    Drawn as ``scatter_hits`` draws: two binomial counts with a total a little too small, and the rest one by one.
+    """
+    first, second, missing = 0, 0, hits
+    while missing > _FEW:
+        chance = (missing - _SHORT * math.sqrt(missing)) / (gap - first - second)
+        a, b = rng.binomial(half - first, chance), rng.binomial(gap - half - second, chance)
+        if a + b <= missing:
+            first, second, missing = first + a, second + b, missing - a - b
+    for _ in range(missing):
+        if rng.random() * (gap - first - second) < half - first:
+            first += 1
+        else:
+            second += 1
+    return first

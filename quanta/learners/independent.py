@@ -65,8 +65,9 @@ class AbstractIndependent(AbstractLearner):
     def measure(self, state: _hits.Hits) -> dict[str, np.ndarray]:
         """The loss of every subtask, (n_subtasks,)."""
         if state.sampled:
-            return {"loss": self.loss(state.hits)}
-        return {"loss": self.expected(state.frequencies, float(state.examples))}
+            return {"loss": _hits.in_blocks(self.loss, state.hits)}
+        examples = float(state.examples)
+        return {"loss": _hits.in_blocks(lambda p: self.expected(p, examples), state.frequencies)}
 
     def truth(self, state: _hits.Hits) -> Truth:
         """Onset and width of the steps made so far."""
