@@ -63,7 +63,8 @@ def test_onsets_are_in_steps_of_a_batch_and_lie_where_the_curve_is_half_way_down
 @pytest.mark.parametrize("exponent", [0.5, 1.5])
 def test_by_default_nearly_all_of_a_thousand_subtasks_are_learned_and_seen_to_be(learner, dynamics, exponent):
     """Learned: under a quarter of the start is left; seen to be: in the last 0.7 nats less than a tenth of it went."""
-    ds = simulate.simulate(Zipf(n_subtasks=1000, exponent=exponent), learner, dynamics=dynamics)
+    batch_size = 1024 if learner.clock == "steps" else 1  # a step of one example is no step of the mean field
+    ds = simulate.simulate(Zipf(n_subtasks=1000, exponent=exponent), learner, dynamics=dynamics, batch_size=batch_size)
     loss = ds["loss"].values / learner.chance_loss
     before = ds["step"].values <= ds["step"].values[-1] * np.exp(-0.7)
     complete = (loss[:, -1] < 0.25) & (loss[:, before][:, -1] - loss[:, -1] < 0.1)
@@ -90,7 +91,10 @@ from quanta import frequencies, learners, simulate
 for name, member in learners.LEARNERS.items():
     for dynamics in member().dynamics:
         ds = simulate.simulate(frequencies.Zipf(n_subtasks=300), member(), seed=4, dynamics=dynamics)
-        print(name, dynamics, *(zlib.crc32(ds[v].values.tobytes()) for v in ("loss", "true_onset", "true_width")))
+        found = [ds[v].values for v in ("loss", "true_onset", "true_width")]
+        if not member.bitwise:
+            found = [values.round(5) for values in found]
+        print(name, dynamics, *(zlib.crc32(values.tobytes()) for values in found))
 """
     results = []
     for n in "12":

@@ -216,9 +216,13 @@ class Geometry(AbstractLearner):
         return self._mean_field(frequencies)
 
     def horizon(self, frequencies: np.ndarray) -> float:
-        """Three times the last onset among orthogonal directions, or ten times that of SGD, which ends exponentially."""
+        """Five times the last onset among orthogonal directions (ten times that of SGD, which ends exponentially).
+
+        And as long as Adam remembers a gradient that was larger.
+        """
         onset = self._mean_field(frequencies)
-        return (10 if self.descent == "sgd" else 3) * float(np.max(onset[np.isfinite(onset)], initial=1.0))
+        last = float(np.max(onset[np.isfinite(onset)], initial=1.0))
+        return 10 * last if self.descent == "sgd" else 5 * last + (self.descent == "adam") / (1 - self.beta2)
 
     def sampled_horizon(self, frequencies: np.ndarray, batch_size: int) -> float:
         """As long, and until the rarest has been drawn twenty times."""

@@ -131,10 +131,14 @@ class Resource(AbstractLearner):
         return self._crossings(frequencies, (0.5,))[0]
 
     def horizon(self, frequencies: np.ndarray) -> float:
-        """Until ten times the effort of the last onset, and three times its step: without waste, all soon ends at once."""
+        """Until ten times the effort of the last onset (thirty, of a cross-entropy: its tail is long), and five times its step.
+
+        Without waste all is over soon after the last onset, and that is still to be seen.
+        """
         p = np.asarray(frequencies, dtype=np.float64)
         last = self._needed(0.5) / np.min(p[p > 0])
-        return float(np.max(self._steps_for(np.array([last, 10 * last]), p) * [3, 1]))
+        further = 10 if self.objective == "squared" else 30
+        return float(np.max(self._steps_for(np.array([last, further * last]), p) * [5, 1]))
 
     def _demand_and_gain(self, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Demand of a frequency of 1, du/d(ps), and skill u, of what has been given p · s."""
