@@ -14,6 +14,7 @@ from quanta.learners.independent import AbstractIndependent
 from quanta.learners.linear_coupled import LinearCoupled
 from quanta.learners.mixture import Mixture
 from quanta.learners.multilinear import Multilinear
+from quanta.learners.order import out_of_order
 from quanta.learners.power_law import PowerLaw
 from quanta.learners.quantum import Quantum
 from quanta.learners.resource import Resource
@@ -60,4 +61,5 @@ __all__ = [
     "Synchronous",
     "Threshold",
     "Truth",
+    "out_of_order",
 ]

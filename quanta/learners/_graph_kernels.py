@@ -62,12 +62,17 @@ def count(
     moment = np.zeros(order.size)  # in the leap, when a subtask is learned: 0 if it was before, inf if not by the end
     place = np.zeros(order.size, dtype=np.int64)  # the number of that example in the leap
     for k in order:
+        if counted[k] >= levels[-1]:
+            counted[k] += own[k]
+            continue
+        if counted[k] < levels[learned]:
+            moment[k] = math.inf
+        if own[k] == 0:
+            continue
         now, here = 0.0, 0
         for i in range(first[k], first[k + 1]):
             if moment[parents[i]] > now:
                 now, here = moment[parents[i]], place[parents[i]]
-        if counted[k] < levels[learned]:
-            moment[k] = math.inf
         if now == math.inf:
             continue
         left = own[k] if now == 0.0 else rng.binomial(own[k], 1.0 - now)

@@ -16,7 +16,6 @@ from quanta.learners.exponential import Exponential
 from quanta.learners.independent import AbstractIndependent
 from quanta.learners.multilinear import Multilinear
 
-KINDS = ("smooth", "sharp")
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -90,7 +89,11 @@ class Mixture(AbstractLearner):
 
     def kinds(self, n_subtasks: int) -> list[str]:
         """What each subtask is: "sharp" or "smooth"."""
-        return [KINDS[sharp] for sharp in is_sharp(n_subtasks, self.fraction).tolist()]
+        sharp, _ = split(n_subtasks, self.fraction)
+        kinds = ["smooth"] * n_subtasks
+        for k in sharp.tolist():
+            kinds[k] = "sharp"
+        return kinds
 
     def start(
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1
@@ -113,8 +116,9 @@ class Mixture(AbstractLearner):
     def truth(self, state: _hits.Hits) -> Truth:
         """Onset and width of the steps made so far, all of them by sharp subtasks."""
         truth = no_steps(state.frequencies.size)
-        mine = is_sharp(state.frequencies.size, self.fraction)
-        for values, own in zip(truth, self.sharp.truth(_of(state, mine)), strict=True):
+        mine, _ = split(state.frequencies.size, self.fraction)
+        crossed = state.crossed[mine] if state.sampled else state.crossed
+        for values, own in zip(truth, self.sharp.truth(_of(state, mine)._replace(crossed=crossed)), strict=True):
             values[mine] = own
         return truth
 
@@ -129,7 +133,7 @@ class Mixture(AbstractLearner):
     def horizon(self, frequencies: np.ndarray) -> float:
         """The longer of both."""
         p = np.asarray(frequencies, dtype=np.float64)
-        return max(member.horizon(p[mine]) for member, mine in self._members(p.size) if mine.any())
+        return max(member.horizon(p[mine]) for member, mine in self._members(p.size) if mine.size)
 
     def sharpness(self) -> float:
         """That of a member, if there is only one."""
@@ -145,27 +149,24 @@ class Mixture(AbstractLearner):
         return [self.sharp] * (self.fraction > 0) + [self.smooth] * (self.fraction < 1)
 
     def _members(self, n_subtasks: int) -> Iterator[tuple[AbstractIndependent, np.ndarray]]:
-        """Each learner with its subtasks, (n_subtasks,) bool."""
-        sharp = is_sharp(n_subtasks, self.fraction)
-        yield self.sharp, sharp
-        yield self.smooth, ~sharp
+        """Each learner with the numbers of its subtasks."""
+        return zip((self.sharp, self.smooth), split(n_subtasks, self.fraction), strict=True)
 
 
 @functools.lru_cache(maxsize=4)
-def is_sharp(n_subtasks: int, fraction: float) -> np.ndarray:
-    """Whether each subtask is sharp, (n_subtasks,) bool, read-only: {k φ} < f, k = 1 … n.
+def split(n_subtasks: int, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the sharp subtasks, {k φ} < f for k = 1 … n, and of the others; two read-only arrays.
 
-    Of the first n, f n are, to within a logarithm of n.
+    Of the first n, f n are sharp, to within a logarithm of n.
     """
     sharp = np.arange(1, n_subtasks + 1) * _GOLDEN % 1 < fraction
-    sharp.flags.writeable = False
-    return sharp
+    found = np.flatnonzero(sharp), np.flatnonzero(~sharp)
+    for numbers in found:
+        numbers.flags.writeable = False
+    return found
 
 
 def _of(state: _hits.Hits, mine: np.ndarray) -> _hits.Hits:
-    """What some of the subtasks have of a state, to be measured."""
-    return state._replace(
-        frequencies=state.frequencies[mine],
-        hits=state.hits[mine],
-        crossed=state.crossed[mine] if state.sampled else state.crossed,
-    )
+    """What is seen of some of the subtasks in a state: their hits if sampled, else their frequencies."""
+    part = state._replace(frequencies=state.frequencies[mine])
+    return part._replace(hits=state.hits[mine]) if state.sampled else part
