@@ -315,6 +315,13 @@ def test_waiting_for_hits_is_the_binomial_distribution_function(hits, p, n):
     assert ours == pytest.approx(stats.binom.cdf(hits - 1, n, p), rel=1e-8, abs=1e-180)
 
 
+@pytest.mark.parametrize(("hits", "n", "p"), [(40, 106, 0.999), (100, 103, 0.9999), (100, 160, 0.99), (3, 10, 1.0)])
+def test_waiting_for_hits_holds_where_a_subtask_is_nearly_all_there_is(hits, n, p):
+    """The chance to have missed all n examples, (1 - p)^n, is less than the smallest number."""
+    ours = Threshold(hits=hits).expected(np.array([p]), n)[0]
+    assert ours == pytest.approx(stats.binom.cdf(hits - 1, n, p), rel=1e-9)
+
+
 @pytest.mark.parametrize(("n", "p"), [(10**6, 1e-5), (10**6, 5e-4), (3, 0.5), (12, 0.75)])
 def test_waiting_for_hits_is_exact_to_the_last_digits(n, p):
     """Against the sum in fifty digits, which SciPy meets to nine."""

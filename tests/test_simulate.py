@@ -244,7 +244,7 @@ def test_other_settings_are_another_run(capsys):
         (["--n-subtask", "3"], "unknown flag --n-subtask. Did you mean --n-subtasks?"),
         (["--exponent", "nan"], "exponent is nan"),
         (["--learner", "quadratic"], "expected one of .*threshold, multilinear, .*exponential"),
-        (["--hits", "3"], "--hits belongs to --learner threshold"),
+        (["--hits", "3"], "--hits belongs to --learner quantum or threshold"),
         (["--learner", "threshold", "--initial", "0.1"], "--initial belongs to --learner multilinear"),
         (["--steps", "0"], "steps is 0"),
         (["--steps", "5"], "6 checkpoints; the test needs at least 17.* Or add --no-detect"),

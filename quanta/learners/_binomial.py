@@ -6,9 +6,9 @@ _SUMMED = 100  # hits up to which the binomial law is summed term by term
 
 
 def chance_below(hits: int, examples: np.ndarray | float, frequencies: np.ndarray) -> np.ndarray:
-    """P(Binomial(examples, p) < hits): its terms summed from (1 - p)^n up, or the incomplete beta function.
+    """P(Binomial(examples, p) < hits), of 1 hit or more: its terms summed from (1 - p)^n up, or the incomplete beta function.
 
-    The first term underflows only where fewer than ``_SUMMED`` hits have a chance below 1e-190.
+    The sum is for up to a hundred hits of subtasks with p ≤ ½: where its first term underflows, it is below 1e-150.
 
     Examples
     --------
@@ -17,15 +17,25 @@ def chance_below(hits: int, examples: np.ndarray | float, frequencies: np.ndarra
     """
     p, n = np.asarray(frequencies, dtype=np.float64), np.asarray(examples, dtype=np.float64)
     if hits > _SUMMED:
-        from scipy import special
+        return _by_beta(hits, n, p)
+    often = p > 0.5
+    q = np.where(often, 0.5, p)
+    odds = q / (1 - q)
+    term = np.array(np.exp(n * np.log1p(-q)))
+    total = term.copy()
+    for j in range(hits - 1):
+        term *= odds
+        term *= np.maximum(n - j, 0) / (j + 1)
+        total += term
+    np.minimum(total, 1, out=total)
+    if np.any(often):
+        often, n, p = np.broadcast_arrays(often, n, p)
+        total[often] = _by_beta(hits, n[often], p[often])
+    return total
 
-        return np.where(n < hits, 1.0, special.betaincc(hits, np.maximum(n - hits + 1, 1), p))
-    with np.errstate(divide="ignore", invalid="ignore"):  # p = 1 is left to the last line
-        odds = p / (1 - p)
-        term = np.exp(n * np.log1p(-p))
-        total = term * (hits > 0)
-        for j in range(hits - 1):
-            term *= odds
-            term *= np.maximum(n - j, 0) / (j + 1)
-            total += term
-    return np.where(p < 1, np.minimum(total, 1), n < hits)
+
+def _by_beta(hits: int, n: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """To nine digits, a hundred times slower."""
+    from scipy import special
+
+    return np.where(n < hits, 1.0, special.betaincc(hits, np.maximum(n - hits + 1, 1), p))
