@@ -99,6 +99,7 @@ def simulate(
     """
     dynamics = dynamics or learner.dynamics[0]
     _check(frequencies.size, steps, n_checkpoints, batch_size, seed, dynamics)
+    learner.check_count(frequencies.size)
     p = frequencies.probabilities()
     steps = steps or default_steps(p, learner, batch_size, dynamics)
     from quanta import record
@@ -261,6 +262,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         parsed = parsed.with_content(frequencies=frequencies)
     how = _how(options, learner)
     _check(frequencies.size, **how)
+    learner.check_count(frequencies.size)
     if options.detect:
         _check_testable(options, frequencies, learner)
     from quanta._output import output

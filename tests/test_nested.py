@@ -288,6 +288,7 @@ def test_edges_take_the_place_of_a_graph_and_their_order_does_not_matter():
         ({"layout": -1}, "layout is -1"),
         ({"skill": Dependent()}, "skill is Dependent.* expected a learner of independent subtasks"),
         ({"skill": "threshold"}, "skill is 'threshold'"),
+        ({"skill": Multilinear(noise=0.1)}, "skill is Multilinear.* with noise; expected none"),
     ],
     ids=str,
 )
@@ -306,8 +307,17 @@ def test_a_cycle_is_named_out_of_many_edges():
 
 
 def test_edges_of_subtasks_that_there_are_not_are_refused_when_their_number_is_known():
-    with pytest.raises(InputError, match="edges name subtask 60; expected 0 to 39"):
-        Dependent(edges=((3, 60),)).start(P, np.random.default_rng(0))
+    learner = Dependent(edges=((3, 60),))
+    for use in (lambda: learner.start(P, np.random.default_rng(0)), lambda: learner.onset(P)):
+        with pytest.raises(InputError, match="edges name subtask 60; expected 0 to 39"):
+            use()
+
+
+def test_the_command_refuses_such_edges_before_it_writes(tmp_path, capsys):
+    flags = ["--learner", "dependent", "--n-subtasks", "5", "--edges", "0", "9", "--no-detect", "--steps", "10"]
+    assert simulate.main([*flags, "--out", str(tmp_path / "run")]) == 2
+    assert "edges name subtask 9; expected 0 to 4" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 # ------------------------------------------------------------------------------------------------ the order of learning

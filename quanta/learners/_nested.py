@@ -17,3 +17,5 @@ def check_independent(name: str, part: object) -> None:
             f"{name} is {part!r}; expected a learner of independent subtasks, such as Threshold(): "
             "in others no subtask can be learned by itself."
         )
+    if getattr(part, "noise", 0):
+        raise InputError(f"{name} is {part!r}, with noise; expected none: within another learner, only hits are drawn.")

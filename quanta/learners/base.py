@@ -85,6 +85,15 @@ class AbstractLearner(abc.ABC):
 
         return _parts.write(self, LEARNERS)
 
+    def check_count(self, n_subtasks: int) -> None:  # noqa: B027, most take any number
+        """Refuse a number of subtasks that it cannot have.
+
+        Raises
+        ------
+        InputError
+            If it cannot.
+        """
+
     def kinds(self, n_subtasks: int) -> list[str] | None:
         """What sort each subtask is of, in a word; None where all are of one."""
         return None

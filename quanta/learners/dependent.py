@@ -140,6 +140,12 @@ class Dependent(AbstractLearner):
         """That of the skill."""
         return self.skill.learned_loss
 
+    def check_count(self, n_subtasks: int) -> None:
+        """Refuse fewer subtasks than edges name."""
+        last = max((max(pair) for pair in self.edges), default=0)
+        if last >= n_subtasks:
+            raise InputError(f"edges name subtask {last}; expected 0 to {n_subtasks - 1}, of {n_subtasks} subtasks.")
+
     def build(self, n_subtasks: int) -> Graph:
         """The graph over so many subtasks.
 
@@ -148,6 +154,7 @@ class Dependent(AbstractLearner):
         InputError
             If edges name a subtask that is not among them.
         """
+        self.check_count(n_subtasks)
         if self.edges:
             return _graph.read(self.edges, n_subtasks)
         return _graph.build(self.graph, n_subtasks, self.n_parents, self.layout)
