@@ -30,7 +30,6 @@ N_NUMBERS = 4 + N_MOMENTS
 """Numbers of a row: decay of weights, of m, of v, the mean r, and η μ_k."""
 _STILL = 1e-10  # momentum that is left when a row is taken to be still
 _compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
-_inlined: Any = njit(cache=True, nogil=True, error_model="numpy", inline="always")
 
 
 class Pace(NamedTuple):
@@ -123,7 +122,7 @@ def caught_up(how: Pace, numbers: np.ndarray, last: int, missed: int, weight: Ve
     return weight * spread(numbers[0]) - m * (series / q)
 
 
-@_inlined
+@_compiled
 def catch_up(
     how: Pace, numbers: np.ndarray, last: int, missed: int, at: int,
     weights: np.ndarray, first: np.ndarray, second: np.ndarray,
@@ -136,7 +135,7 @@ def catch_up(
         store(second, at, v * spread(numbers[2]))
 
 
-@_inlined
+@_compiled
 def move(
     how: Pace, step: int, faster: float, at: int, gradient: Vector,
     weights: np.ndarray, first: np.ndarray, second: np.ndarray,

@@ -188,6 +188,20 @@ def refresh(begin: int, end: int, how: adam.Pace, done: int, state: State, batch
 
 
 @_compiled
+def everything(how: adam.Pace, state: State) -> None:
+    """Catch up the rows of all control bits."""
+    weights, first, second = state.weights.controls, state.first.controls, state.second.controls
+    width, done = weights.shape[1], state.step[()]
+    numbers = np.zeros(adam.N_NUMBERS, dtype=np.float32)
+    for control in range(len(weights)):
+        last = state.last[control]
+        adam.summary(how, last, done - last, numbers)
+        for at in range(control * width, (control + 1) * width, LANES):
+            adam.catch_up(how, numbers, last, done - last, at, weights, first, second)
+        state.last[control] = done
+
+
+@_compiled
 def gather(begin: int, end: int, subtasks: Parities, state: State, batch: batches.Groups, work: Space) -> None:
     """Add up the rows of subtasks ``begin`` to ``end`` of those present."""
     width = work.rows.shape[1]
@@ -287,6 +301,13 @@ def finish(how: adam.Pace, step: int, state: State, batch: batches.Groups, work:
         kinds[i][0] = padded[i, 0]
     state.step[()] = step
     return gradient
+
+
+def current(state: State, how: adam.Pace) -> State:
+    """The same state with every row of a control bit caught up: what is to be looked at, never to be trained on."""
+    found = copied(state)
+    everything(how, found)
+    return found
 
 
 class Trainer:

@@ -20,12 +20,12 @@ from quanta.learners._parity_vectors import load, positive, spread, store, total
 Vector = Any  # sixteen float32: see _parity_vectors
 SAMPLES = 512  # examples that go through all blocks together: their logits stay in the cache
 _compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
-_inlined: Any = njit(cache=True, nogil=True, error_model="numpy", inline="always")
+
 
 _4, _8, _NIBBLE = np.uint64(4), np.uint64(8), np.uint64(240)
 
 
-@_inlined
+@_compiled
 def _entry(bits: np.uint64) -> np.int64:
     """Place of a table's entry: that of four bits, which are given four places to the left."""
     return np.int64(bits & _NIBBLE)
@@ -138,7 +138,7 @@ def _block_forward(
         store(scratch, place, before + where(lanes, sums * weight))
 
 
-@_inlined
+@_compiled
 def _lookups(tables: np.ndarray, at: int, word: np.uint64, n: int) -> Vector:
     """Sum of an entry of each of n ≤ 16 tables: the one that four bits of a word name."""
     a, b, c, d = zero(), zero(), zero(), zero()

@@ -1,0 +1,314 @@
+"""The parity network: its data, its gradients, its Adam; against direct parity, PyTorch and plain NumPy."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from quanta._errors import InputError
+from quanta.learners import _parity_data as data
+from quanta.learners import _parity_engine as engine
+from quanta.learners import _parity_reference as reference
+from quanta.learners._parity_reference import Rule, Weights
+
+COMPOSITES = ((0, 1), (2, 3, 4))
+ADAM = Rule("adam", 1e-3, 0.0)
+ADAMW = Rule("adam", 1e-3, 0.1)
+SGD = Rule("sgd", 0.1, 0.01)
+
+
+def a_world(n_subtasks=40, n_bits=70, width=35, depth=1, n_examples=0, composites=COMPOSITES, dtype=np.float32, seed=0):
+    """Subtasks, a stream of examples and weights."""
+    rng = np.random.default_rng(seed)
+    sets = data.bit_sets("distinct", n_subtasks - len(composites), n_bits, 3, rng)
+    subtasks = data.parities(sets, n_bits, composites)
+    p = np.arange(1, n_subtasks + 1) ** -1.4
+    stream = data.source(p / p.sum(), rng, n_examples)
+    return subtasks, stream, reference.initial(subtasks.n_controls, n_bits, width, depth, rng, dtype)
+
+
+def largest_error(found, truth):
+    """Over all arrays, each relative to its own largest number."""
+    return max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(found, truth, strict=True) if b.size)
+
+
+# ------------------------------------------------------------------------------------------------- data
+
+
+@pytest.mark.parametrize(("kind", "most"), [("distinct", 120), ("disjoint", 3), ("overlapping", 10)])
+def test_bit_sets_are_all_different_and_there_are_no_more_of_them(kind, most):
+    sets = data.bit_sets(kind, most, 10, 3, np.random.default_rng(0))
+    assert len({frozenset(row) for row in sets.tolist()}) == most
+    assert all(len(set(row)) == 3 for row in sets.tolist())
+    with pytest.raises(InputError, match=rf"expected at most {most}\."):
+        data.bit_sets(kind, most + 1, 10, 3, np.random.default_rng(0))
+
+
+def test_disjoint_sets_share_no_bit_and_neighbours_of_overlapping_ones_all_but_one():
+    rng = np.random.default_rng(0)
+    assert np.unique(data.bit_sets("disjoint", 5, 20, 4, rng)).size == 20
+    rows = data.bit_sets("overlapping", 12, 20, 4, rng).tolist()
+    assert all(len(set(a) & set(b)) == 3 for a, b in itertools.pairwise(rows))
+
+
+@pytest.mark.parametrize("n_bits", [7, 64, 128])
+def test_a_label_is_the_parity_of_the_bits_of_all_atoms(n_bits):
+    sets = data.bit_sets("overlapping", 6, n_bits, 3, np.random.default_rng(1))
+    subtasks = data.parities(sets, n_bits, COMPOSITES)
+    stream = data.source(np.ones(8) / 8, np.random.default_rng(2))
+    batch = data.draw(stream, subtasks, 0, 500)
+    bits = data.unpacked(batch.words, n_bits)
+    atoms = [[k] for k in range(6)] + [list(c) for c in COMPOSITES]
+    for k, x, label in zip(batch.subtask, bits, batch.label, strict=True):
+        assert label == sum(x[i] for i in set(sets[atoms[k]].ravel())) % 2
+    assert set(batch.subtask) == set(range(8))
+
+
+@given(cuts=st.lists(st.integers(0, 300), max_size=4), n_examples=st.sampled_from([0, 1, 7, 64, 250]))
+def test_examples_are_the_same_in_whatever_batches_they_are_drawn(cuts, n_examples):
+    subtasks, stream, _ = a_world(n_examples=n_examples)
+    whole = data.draw(stream, subtasks, 0, 300)
+    edges = [0, *sorted(cuts), 300]
+    parts = [data.draw(stream, subtasks, a, b - a) for a, b in itertools.pairwise(edges)]
+    for i, array in enumerate(whole):
+        np.testing.assert_array_equal(array, np.concatenate([part[i] for part in parts]))
+
+
+@given(n=st.integers(1, 3000), key=st.integers(0, 2**64 - 1))
+def test_every_pass_over_a_finite_set_sees_each_example_once(n, key):
+    places = data.shuffled(np.array(key, dtype=np.uint64), np.arange(2 * n, dtype=np.uint64), n)
+    np.testing.assert_array_equal(np.sort(places.reshape(2, n), axis=1), [np.arange(n)] * 2)
+
+
+def test_passes_over_a_finite_set_differ_in_their_order():
+    places = data.shuffled(np.array(5, dtype=np.uint64), np.arange(3000, dtype=np.uint64), 1000).reshape(3, 1000)
+    for a, b in ((0, 1), (1, 2)):
+        assert abs(stats.spearmanr(places[a], places[b]).statistic) < 0.1
+    assert abs(stats.spearmanr(places[0], np.arange(1000)).statistic) < 0.1
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=50).filter(any))
+def test_an_alias_table_holds_its_frequencies(counts):
+    p = np.array(counts) / sum(counts)
+    keep, alias = data.alias_table(p)
+    share = keep.copy()
+    np.add.at(share, alias, 1 - keep)
+    np.testing.assert_allclose(share / p.size, p, atol=1e-12)
+
+
+def test_subtasks_and_bits_are_drawn_with_their_frequencies():
+    subtasks, stream, _ = a_world(n_subtasks=100)
+    n = 200_000
+    batch = data.draw(stream, subtasks, 10**9, n)
+    p = np.arange(1, 101) ** -1.4
+    assert stats.chisquare(np.bincount(batch.subtask, minlength=100), n * p / p.sum()).pvalue > 1e-3
+    ones = data.unpacked(batch.words, 128).sum(axis=0)
+    assert stats.chisquare(ones, np.full(128, n / 2), sum_check=False).statistic / 2 < stats.chi2.isf(1e-3, 128)
+    pairs = np.corrcoef(data.unpacked(batch.words[:20_000], 64).T)
+    assert np.abs(pairs - np.eye(64)).max() < 5.5 / np.sqrt(20_000)
+
+
+@pytest.mark.parametrize("n_examples", [0, 700, 1001])
+def test_the_fast_path_trains_on_the_very_examples_of_the_reference(n_examples):
+    subtasks, stream, weights = a_world(n_examples=n_examples)
+    trainer = engine.Trainer(engine.start(weights), stream, subtasks, SGD, batch_size=700)
+    trainer.run(3)
+    expected = data.draw(stream, subtasks, 1400, 700)
+    batch, work = trainer.batch, trainer.work
+    found = data.Batch(batch.present[batch.row], work.words, work.label)
+    tuples = [sorted(zip(b.subtask[:700], *b.words[:700].T, b.label[:700], strict=True)) for b in (found, expected)]
+    assert tuples[0] == tuples[1]
+
+
+# ------------------------------------------------------------------------------------------------- gradients
+
+
+def in_torch(torch, weights, subtasks, dtype):
+    """A dense network on one-hot control bits with two logits: its parameters, and z from a batch."""
+    w = [torch.tensor(a, dtype=dtype) for a in weights]
+    inputs = torch.cat(w[:2]).requires_grad_()
+    two = torch.stack([-w[5] / 2, w[5] / 2]).requires_grad_()
+    two_bias = torch.cat([-w[6] / 2, w[6] / 2]).requires_grad_()
+    others = [a.requires_grad_() for a in w[2:5]]
+    on = torch.zeros(len(subtasks.masks), subtasks.n_controls, dtype=dtype)
+    for k in range(len(on)):
+        on[k, subtasks.controls[subtasks.first[k] : subtasks.first[k + 1]]] = 1
+
+    def loss(batch):
+        bits = torch.tensor(data.unpacked(batch.words, len(weights.bits)), dtype=dtype)
+        h = torch.relu(torch.cat([on[batch.subtask], bits], dim=1) @ inputs + others[0])
+        for matrix, bias in zip(others[1], others[2], strict=True):
+            h = torch.relu(h @ matrix + bias)
+        return torch.nn.functional.cross_entropy(h @ two.T + two_bias, torch.tensor(batch.label))
+
+    def as_weights(of):
+        first, rest = of(inputs), [of(a) for a in others]
+        difference, bias = of(two), of(two_bias)
+        n = subtasks.n_controls
+        return Weights(first[:n], first[n:], *rest, difference[1] - difference[0], bias[1:] - bias[:1])
+
+    return [inputs, *others, two, two_bias], loss, as_weights
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_gradients_of_the_reference_are_those_of_autograd(depth):
+    torch = pytest.importorskip("torch")
+    subtasks, stream, weights = a_world(depth=depth, dtype=np.float64)
+    batch = data.draw(stream, subtasks, 0, 5000)
+    found_loss, found = reference.gradients(weights, subtasks, batch)
+    _, loss, as_weights = in_torch(torch, weights, subtasks, torch.float64)
+    value = loss(batch)
+    value.backward()
+    expected = as_weights(lambda a: a.grad.numpy() if a.grad is not None else np.zeros(a.shape))
+    expected = expected._replace(out=expected.out / 2, out_bias=expected.out_bias / 2)  # of logit 1 alone
+    assert found_loss == pytest.approx(value.item(), rel=1e-12)
+    assert largest_error(found, expected) < 1e-12
+
+
+def a_gradient(weights, stream, subtasks, batch_size):
+    """Gradient of the fast path, as a huge step of SGD shows it."""
+    rate = 1e6
+    trainer = engine.Trainer(engine.start(weights), stream, subtasks, Rule("sgd", rate, 0.0), batch_size)
+    after = engine.natural(trainer.run(1).weights, weights.bits.shape[1])
+    found = weights.each(lambda a, b: (a.astype(np.float64) - b) / rate, after)
+    return found._replace(out=found.out / 2, out_bias=found.out_bias / 2)
+
+
+@pytest.mark.parametrize("n_bits", [20, 70, 128])
+@pytest.mark.parametrize(("composites", "batch_size"), [((), 5000), (COMPOSITES, 700)])
+def test_gradients_of_the_fast_path_are_exact(n_bits, composites, batch_size):
+    subtasks, stream, weights = a_world(n_bits=n_bits, composites=composites)
+    exact = weights.each(lambda a: a.astype(np.float64))
+    _, expected = reference.gradients(exact, subtasks, data.draw(stream, subtasks, 0, batch_size))
+    assert largest_error(a_gradient(weights, stream, subtasks, batch_size), expected) < 1e-6
+
+
+# ------------------------------------------------------------------------------------------------- Adam
+
+
+def dense_adam(weight, m, v, t0, missed, decay=0.0, rate=1e-3, epsilon=1e-8):
+    """Steps without a gradient, one by one, in float64."""
+    for t in range(t0 + 1, t0 + missed + 1):
+        m, v = 0.9 * m, 0.999 * v
+        weight = weight * (1 - rate * decay)
+        weight = weight - rate / (1 - 0.9**t) * m / (np.sqrt(v) / np.sqrt(1 - 0.999**t) + epsilon)
+    return weight, m, v
+
+
+@pytest.fixture(scope="module")
+def lazy():
+    """Steps without a gradient, at once."""
+    from numba import njit
+
+    from quanta.learners import _parity_adam as adam
+
+    @njit
+    def catch_up(how, last, missed, numbers, weight, m, v):
+        adam.summary(how, last, missed, numbers)
+        for at in range(0, weight.size, 16):
+            adam.catch_up(how, numbers, last, missed, at, weight, m, v)
+
+    def run(weight, m, v, t0, missed, decay):
+        how = adam.pace(True, 1e-3, decay, reference.BETAS, reference.EPSILON)
+        new = [array.copy() for array in (weight, m, v)]
+        catch_up(how, t0, missed, np.zeros(adam.N_NUMBERS, np.float32), *new)
+        return new
+
+    return run
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("t0", [1, 2, 10, 95, 96, 130, 300, 1000, 50_000])
+@pytest.mark.parametrize("missed", [1, 2, 10, 100, 300, 3000])
+def test_catching_up_is_what_dense_adam_does(lazy, t0, missed, decay):
+    rng = np.random.default_rng(t0 + missed)
+    gradient = rng.standard_normal(112) * np.repeat(10.0 ** -np.arange(3, 10), 16)
+    old = [rng.standard_normal(112), 0.3 * gradient, 1e-3 * gradient**2 * (1 + rng.random(112))]
+    old = [array.astype(np.float32) for array in old]
+    expected = dense_adam(*(array.astype(np.float64) for array in old), t0, missed, decay)
+    weight, *moments = lazy(*old, t0, missed, decay)
+    assert np.abs(weight - expected[0]).max() < 3e-7 * np.abs(old[0]).max()
+    for found, truth in zip(moments, expected[1:], strict=True):
+        np.testing.assert_allclose(found, truth, rtol=1e-6, atol=1e-37)
+
+
+def test_without_epsilon_a_rare_row_would_be_caught_up_wrongly(lazy):
+    """The negative control: dense Adam with another ε is told apart."""
+    old = [np.full(16, x, dtype=np.float32) for x in (0.1, 1e-9, 1e-18)]
+    wide = [array.astype(np.float64) for array in old]
+    right, wrong = dense_adam(*wide, 1000, 300)[0], dense_adam(*wide, 1000, 300, epsilon=0)[0]
+    moved = np.abs(right - 0.1)
+    assert np.all(np.abs(lazy(*old, 1000, 300, 0.0)[0] - right) < 1e-4 * moved)
+    assert np.all(np.abs(wrong - right) > 0.5 * moved)
+
+
+# ------------------------------------------------------------------------------------------------- trajectories
+
+
+@pytest.mark.parametrize("rule", [ADAM, ADAMW, SGD], ids=["adam", "adamw", "sgd"])
+def test_thirty_steps_are_those_of_dense_torch(rule):
+    torch = pytest.importorskip("torch")
+    subtasks, stream, weights = a_world(seed=3)
+    parameters, loss, as_weights = in_torch(torch, weights, subtasks, torch.float64)
+    kind = torch.optim.AdamW if rule.name == "adam" else torch.optim.SGD
+    optimizer = kind(parameters, lr=rule.learning_rate, weight_decay=rule.weight_decay)
+    for step in range(30):
+        optimizer.zero_grad()
+        loss(data.draw(stream, subtasks, 700 * step, 700)).backward()
+        optimizer.step()
+    expected = as_weights(lambda a: a.detach().numpy())
+    plain = reference.train(reference.start(weights), stream, subtasks, rule, 700, 30).weights
+    trainer = engine.Trainer(engine.start(weights), stream, subtasks, rule, 700)
+    trainer.run(30)
+    fast = engine.natural(engine.current(trainer.state, trainer.how).weights, 35)
+    for found in (plain, fast):
+        assert all(np.abs(a - b).max() < 1e-5 for a, b in zip(found, expected, strict=True) if b.size)
+
+
+def arrays(state):
+    """All arrays of a state."""
+    return [*state.weights, *state.first, *state.second, state.last, state.step]
+
+
+@pytest.mark.parametrize("n_examples", [0, 1000])
+def test_the_result_is_bit_identical_at_any_number_of_threads_and_after_any_stop(n_examples):
+    subtasks, stream, weights = a_world(width=100, n_examples=n_examples)
+    found = [
+        engine.Trainer(engine.start(weights), stream, subtasks, ADAM, 700, threads).run(12) for threads in (1, 2, 3)
+    ]
+    half = engine.Trainer(engine.start(weights), stream, subtasks, ADAM, 700).run(7)
+    found.append(engine.Trainer(engine.copied(half), stream, subtasks, ADAM, 700, 2).run(12))
+    assert int(half.step) == 7
+    for other in found[1:]:
+        for a, b in zip(arrays(found[0]), arrays(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_columns_beyond_the_width_stay_zero():
+    subtasks, stream, weights = a_world(width=35)
+    state = engine.Trainer(engine.start(weights), stream, subtasks, ADAMW, 700).run(5)
+    for kind in (state.weights, state.first, state.second):
+        assert not kind.controls[:, 35:].any()
+        assert not any(array[-1, :, 3:].any() for array in (kind.bits, kind.bias, kind.out))
+    assert state.weights.bits[-1, :, :3].any()
+
+
+def test_a_run_that_diverges_stops_and_says_where():
+    subtasks, stream, weights = a_world()
+    trainer = engine.Trainer(engine.start(weights), stream, subtasks, Rule("sgd", 1e30, 0.0), 700)
+    with pytest.raises(engine.Diverged) as error:
+        trainer.run(50)
+    assert 1 < error.value.step < 10
+
+
+def test_a_network_learns_its_parities():
+    subtasks, stream, weights = a_world(n_subtasks=4, n_bits=12, width=64, composites=())
+    trainer = engine.Trainer(engine.start(weights), stream, subtasks, Rule("adam", 3e-3, 0.0), 1000)
+    trainer.run(1500)
+    batch = data.draw(stream, subtasks, 10**9, 4000)
+    z = reference.logits(engine.natural(trainer.state.weights, 64), subtasks, batch.subtask, batch.words)
+    right = (z > 0) == batch.label
+    assert min(right[batch.subtask == k].mean() for k in range(3)) > 0.99
