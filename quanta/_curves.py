@@ -13,8 +13,8 @@ class Curves:
     """
 
     def __init__(self, n_subtasks: int, n_steps: int, dtype: type) -> None:
-        self._values = np.empty((n_subtasks, n_steps), dtype=dtype)
-        self._rows = np.empty((_AT_ONCE, n_subtasks), dtype=dtype)
+        self._values: np.ndarray = np.empty((n_subtasks, n_steps), dtype=dtype)
+        self._rows: np.ndarray = np.empty((_AT_ONCE, n_subtasks), dtype=dtype)
         self._written = self.done = 0
 
     def add(self, row: np.ndarray) -> None:

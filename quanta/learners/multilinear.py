@@ -2,14 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
 from quanta._errors import InputError
+from quanta.learners import _noisy
 from quanta.learners._axes import room
 from quanta.learners._binomial import chance_below
 from quanta.learners._checks import check_above, check_whole
+from quanta.learners.base import Truth, checked
 from quanta.learners.independent import AbstractIndependent
 
 
@@ -25,6 +27,17 @@ class Multilinear(AbstractIndependent):
     Expected, t is examples; sampled, p_k t is the number of hits: every example of a subtask moves its own skill
     by the same flow. The mean field is not exactly the mean of sampled runs: at rate η the two differ by a relative
     O(η), because the loss curves as hits scatter.
+
+    With ``noise``, the sampled dynamics are those of stochastic gradient descent instead, on the two layers themselves,
+    from a = b = √R(0), one step for every B = ``batch_size`` examples:
+
+    .. math::
+        a_k \leftarrow a_k + \eta \big[B p_k\, b_k (S - a_k b_k) + \sqrt{B p_k}\, \sigma\, \xi\big], \qquad
+        b_k \text{ likewise}
+
+    with ξ normal and fresh for each step, subtask and layer. In the time p_k t of its own hits every subtask then obeys
+    the same stochastic equation, up to the size of a step. The noise is all that is drawn: hits count as p_k t.
+    Examples that do not fill a batch wait for the next. Its cost grows with the number of steps. The mean field leaves noise out.
 
     References
     ----------
@@ -48,6 +61,9 @@ class Multilinear(AbstractIndependent):
     examples_per_subtask: int = 1
     """Examples D_c of a skill in a data set from which it can be learned wholly; real networks are fitted by 800."""
 
+    noise: float = 0.0
+    """Standard deviation σ of the gradient of one example; above 0, sampled runs descend step by step."""
+
     units: ClassVar[str] = "squared error"
     optimizer: ClassVar[str] = "sgd"
     axes: ClassVar[tuple[str, ...]] = ("steps", "parameters", "data", "compute")
@@ -62,8 +78,36 @@ class Multilinear(AbstractIndependent):
             )
         if not (math.isfinite(self.rate) and self.rate > 0):
             raise InputError(f"rate is {self.rate}; expected a learning rate above 0.")
+        if not (math.isfinite(self.noise) and self.noise >= 0):
+            raise InputError(f"noise is {self.noise}; expected a standard deviation of 0 or more.")
         check_above("parameters_per_subtask", self.parameters_per_subtask)
         check_whole("examples_per_subtask", self.examples_per_subtask)
+
+    def start(
+        self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1
+    ) -> Any:
+        """State before the first example; see the base. With noise, too large a ``rate`` for the batch is refused."""
+        if dynamics == "expected" or self.noise == 0:
+            return AbstractIndependent.start(self, frequencies, rng, dynamics=dynamics, batch_size=batch_size)
+        p = checked(self, frequencies, dynamics)
+        return _noisy.start(p, rng, batch_size=batch_size, target=self.target, initial=self.initial, rate=self.rate)
+
+    def advance(self, state: Any, time: int) -> Any:
+        """State after that many examples in all."""
+        if not isinstance(state, _noisy.Noisy):
+            return AbstractIndependent.advance(self, state, time)
+        words = {"target": self.target, "initial": self.initial, "rate": self.rate, "noise": self.noise}
+        return _noisy.advance(state, time, **words)
+
+    def measure(self, state: Any) -> dict[str, np.ndarray]:
+        """The loss of every subtask, (n_subtasks,)."""
+        if not isinstance(state, _noisy.Noisy):
+            return AbstractIndependent.measure(self, state)
+        return {"loss": _noisy.loss(state, self.target)}
+
+    def truth(self, state: Any) -> Truth:
+        """Onset and width of the steps made so far."""
+        return _noisy.truth(state) if isinstance(state, _noisy.Noisy) else AbstractIndependent.truth(self, state)
 
     @property
     def _gap(self) -> float:
