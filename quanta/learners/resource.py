@@ -11,6 +11,7 @@ from quanta._errors import InputError
 from quanta.learners._checks import check_above
 from quanta.learners.base import AbstractLearner, Truth, checked, moment, seen_so_far
 
+_WHOLE = 1e300  # effort beyond which nothing is left of any loss
 _FEW = 1000  # distinct frequencies up to which every pair of subtasks is summed
 
 
@@ -146,7 +147,7 @@ class Resource(AbstractLearner):
             gain = -np.expm1(-given)
             return 1 - gain, gain
         omega = _omega(given)
-        return 1 / (1 + omega), 1 + given - omega
+        return 1 / (1 + omega), np.log(omega)
 
     def _needed(self, left: float) -> float:
         """What p · s has to be for this share of the loss to be left."""
@@ -176,6 +177,8 @@ class Resource(AbstractLearner):
             if abs(following - effort) <= 1e-9 * effort:  # of which the next would be the square
                 return following
             effort = following
+            if effort > _WHOLE:
+                return math.inf
         return effort
 
     def _crossings(self, frequencies: np.ndarray, left: Sequence[float]) -> np.ndarray:
