@@ -122,7 +122,7 @@ def test_few_examples_of_a_skill_teach_it_in_part():
 @pytest.mark.parametrize("alpha", [0.6, 0.9])
 def test_missing_quanta_change_the_prefactor_and_the_floor_and_not_the_exponent(axis, alpha):
     """Michaud et al. (2023), section 2, L_n with a and b; Michaud (2026): missing every M-th, C' = C (M - 1)/M."""
-    n_subtasks, every, b, a = 10**6, 5, 3.0, 1.0
+    n_subtasks, every, b, a = 10**5, 5, 3.0, 1.0
     p = Zipf(n_subtasks=n_subtasks, exponent=1 + alpha).probabilities()
     ranks = np.unique(np.rint(np.geomspace(30, 1000, 15))).astype(int) * every  # learned up to
     tail = np.append(np.cumsum(p[::-1])[::-1], 0.0)
