@@ -176,6 +176,21 @@ def test_a_subtask_waits_until_a_quarter_of_its_parents_loss_is_left():
     assert (before, after) == (1, pytest.approx((1 - 0.01 * 0.9) ** 5))
 
 
+@pytest.mark.parametrize("dynamics", ["expected", "sampled"])
+def test_of_smooth_skills_those_that_waited_longer_than_they_fall_make_steps(dynamics):
+    """Sharpness of exp(-(t - d)/τ) in ln t: e max t/τ exp(-(t - d)/τ), which is 2 at d = τ ln 2 and e d/τ beyond d = τ."""
+    learner = Dependent(skill=Exponential(rate=0.002), edges=((0, 1), (2, 3)))
+    p = np.array([0.04, 0.5, 0.4, 0.06])
+    state = follow(learner, p, [10**6], dynamics=dynamics)[0]
+    np.testing.assert_array_equal(np.isfinite(learner.truth(state).onset), [False, True, False, False])
+    began = learner.onset(p) - learner.skill.onset(p)
+    time = np.geomspace(1, 1e7, 200_001)
+    for k, steps in enumerate((False, True, False, False)):
+        loss = learner.skill.expected(p[k], np.maximum(time - began[k], 0))
+        sharpness = math.e * np.max(-np.gradient(loss, np.log(time)))
+        assert sharpness > 2 if steps else sharpness < 1.3
+
+
 def test_what_waits_for_a_subtask_that_never_occurs_never_starts():
     p = np.array([0.7, 0.3, 0.0])
     for how in ("expected", "sampled"):

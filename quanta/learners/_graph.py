@@ -59,6 +59,15 @@ def read(edges: Edges, n_subtasks: int) -> Graph:
     return _sorted(np.concatenate([others, named]), pairs[:, 1], pairs[:, 0])
 
 
+def latest(first: np.ndarray, parents: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The greatest value among the parents of each subtask, (n_subtasks,); nan if one is nan, 0 without parents."""
+    found = np.zeros(first.size - 1)
+    has = first[1:] > first[:-1]
+    if has.any():
+        found[has] = np.maximum.reduceat(values[parents], first[:-1][has])
+    return found
+
+
 def checked(edges: Iterable[Iterable[int]]) -> Edges:
     """Edges (parent, child) in order, each once, so that equal graphs are equal.
 

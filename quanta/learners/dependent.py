@@ -9,7 +9,7 @@ from quanta._errors import InputError
 from quanta.learners import _graph, _hits
 from quanta.learners._graph import GRAPHS, Graph
 from quanta.learners._nested import check_independent
-from quanta.learners.base import AbstractLearner, Truth, checked, moment, no_steps, seen_so_far
+from quanta.learners.base import AbstractLearner, Truth, checked, moment, seen_so_far
 from quanta.learners.independent import AbstractIndependent
 from quanta.learners.multilinear import Multilinear
 
@@ -198,14 +198,23 @@ class Dependent(AbstractLearner):
         return {"loss": self.skill.expected(state.frequencies, since)}
 
     def truth(self, state: Growth) -> Truth:
-        """Onset and width of the steps made so far, if the skill alone makes any."""
-        if state.sampled and self.skill.levels().size:
-            early, half, _, late = state.crossed.T
-            return Truth(onset=half.copy(), width=np.log(late / early))
-        if state.sampled or not self.skill.has_steps:
-            return no_steps(state.frequencies.size)
-        crossings = (self.skill.crossing(state.frequencies, left) for left in (0.9, 0.5, 0.1))
-        return seen_so_far(int(state.examples), *(state.began + crossing for crossing in crossings))
+        """Onset and width of the steps made so far: all, or, if the skill alone makes none, of what waited for its parents.
+
+        That is, at least as long as it then took to fall by half: a delayed exponential has a sharpness of 2 or more.
+        """
+        if state.sampled:
+            early, half, learned, late = state.crossed.T
+            began = _graph.latest(state.first, state.parents, learned)
+            truth, has_steps = Truth(onset=half.copy(), width=np.log(late / early)), self.skill.levels().size > 0
+        else:
+            began, has_steps = state.began, self.skill.has_steps
+            early, half, late = (began + self.skill.crossing(state.frequencies, left) for left in (0.9, 0.5, 0.1))
+            truth = seen_so_far(int(state.examples), early, half, late)
+        if has_steps:
+            return truth
+        with np.errstate(invalid="ignore"):
+            waited = began >= half - began
+        return Truth(*(np.where(waited, values, np.nan) for values in truth))
 
     def onset(self, frequencies: np.ndarray) -> np.ndarray:
         """Examples at half loss, (n_subtasks,), inf if never: of all at once, since each may wait for others."""
