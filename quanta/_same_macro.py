@@ -14,7 +14,7 @@ from quanta.learners import AbstractIndependent, AbstractLearner
 
 _RARE = 1e-6  # a frequency at which learners are at their limit of rare subtasks
 _SPACING = 0.05  # nats between the onsets that the law is made of
-_BEFORE, _AFTER = 10.0, 6.0  # nats by which they reach beyond the window
+_BEFORE, _AFTER = 10.0, 4.0  # nats by which they reach beyond the window
 _TOLERANCE, _WHOLE = 2e-3, 5e-4  # of the mean loss, relative; of the sum of frequencies
 _STIFFNESS = 10.0  # of the law: what its second difference costs
 
@@ -73,10 +73,16 @@ def same_macro(learner: AbstractLearner, time: np.ndarray, loss: np.ndarray, *, 
         raise InputError(f"the subtasks of {name} meet: its mean loss is no sum over frequencies. Simulate it.")
     if not learner.onset_exponent > 0:
         raise InputError(f"{name} learns all subtasks at once: no frequencies change its mean loss.")
-    log_onset, weight = _law(learner, np.log(time), loss)
+    log_onset, weight = law(learner, np.log(time), loss)
     frequencies, clock = _whole(learner, log_onset, weight, n_subtasks)
     found = mean_loss(learner, frequencies, clock * time)
     return World(frequencies, clock, float(np.max(np.abs(np.log(found / loss)))))
+
+
+def best_macro(learner: AbstractIndependent, log_time: np.ndarray, loss: np.ndarray) -> np.ndarray:
+    """The mean loss, (n_times,), in units of chance, that comes nearest to a given one under any law of frequencies."""
+    log_onset, weight = law(learner, log_time, loss)
+    return _curves(learner, log_time[:, None] - log_onset[None, :]) @ weight
 
 
 def mean_loss(learner: AbstractIndependent, frequencies: np.ndarray, examples: np.ndarray) -> np.ndarray:
@@ -92,22 +98,25 @@ def _window(time: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         raise InputError(f"time and loss have shapes {time.shape} and {loss.shape}; expected both (n,), n at least 10.")
     if not (np.all(time > 0) and np.all(np.diff(time) > 0)):
         raise InputError("time does not ascend from above 0.")
-    if not (np.all((loss > 0) & (loss < 1)) and np.all(np.diff(loss) < 0)):
-        raise InputError("loss does not fall between 1 and 0; expected a mean loss in units of chance.")
+    if not (np.all((loss > 0) & (loss < 1)) and loss[-1] < loss[0]):
+        raise InputError("loss does not fall from below 1 to above 0; expected a mean loss in units of chance.")
     return time, loss
 
 
-def _law(learner: AbstractIndependent, log_time: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log onsets and the share of all frequency at each, both (n_onsets,)."""
+def law(learner: AbstractIndependent, log_time: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log onsets, and the share of all frequency that subtasks have which are learned then, both (n_onsets,).
+
+    The continuous law of :func:`same_macro`, before it is cut into subtasks.
+    """
     from scipy import optimize
 
     onset = np.arange(log_time[0] - _BEFORE, log_time[-1] + _AFTER, _SPACING)
-    fall = -np.gradient(loss, log_time)
-    near = log_time.size // 8
-    slope = np.log(fall[-1 - near] / fall[-1]) / (log_time[-1] - log_time[-1 - near])
-    # What a learner of steps would have; the law is sought as a smooth factor on it.
-    steps = np.interp(onset, log_time, fall) * np.exp(-slope * np.maximum(onset - log_time[-1], 0)) * _SPACING
-    curves = left_at(learner, log_time[:, None] - onset[None, :]) * steps / loss[:, None]
+    trend = np.polynomial.Polynomial.fit(log_time, np.log(loss), 3)
+    slope = np.minimum(trend.deriv()(np.clip(onset, *log_time[[0, -1]])), -0.01)
+    level = np.exp(trend(np.clip(onset, *log_time[[0, -1]])) + slope * np.maximum(onset - log_time[-1], 0))
+    # What a learner of steps would have, about; the law is sought as a smooth factor on it.
+    steps = -slope * level * _SPACING
+    curves = _curves(learner, log_time[:, None] - onset[None, :]) * steps / loss[:, None]
     bend = _STIFFNESS * np.diff(np.eye(onset.size), 2, axis=0)
     rows = np.vstack([curves / _TOLERANCE, steps / _WHOLE, bend])
     right = np.concatenate([np.full(loss.size, 1 / _TOLERANCE), [1 / _WHOLE], np.zeros(len(bend))])
@@ -116,11 +125,20 @@ def _law(learner: AbstractIndependent, log_time: np.ndarray, loss: np.ndarray) -
     return onset, weight / weight.sum()
 
 
+def _curves(learner: AbstractIndependent, age: np.ndarray) -> np.ndarray:
+    """What is left where a weight is spread linearly to its neighbours, as between the onsets of a law."""
+    share = np.linspace(-0.9, 0.9, 19)
+    return np.tensordot(1 - np.abs(share), [left_at(learner, age - _SPACING * one) for one in share], axes=1) / 10
+
+
 def _whole(
     learner: AbstractIndependent, log_onset: np.ndarray, weight: np.ndarray, n_subtasks: int
 ) -> tuple[np.ndarray, float]:
     """The law as whole subtasks: their frequencies, falling, (n_subtasks,), and the clock on which it holds."""
     gamma = learner.onset_exponent
+    finer = np.linspace(log_onset[0], log_onset[-1], 20 * log_onset.size)  # or neighbours would be learned all at once
+    weight = np.interp(finer, log_onset, weight)
+    log_onset, weight = finer, weight / weight.sum()
     each = weight * np.exp(log_onset / gamma)  # onset ∝ p^-γ: p · onset^(1/γ) is one number for all
     count = n_subtasks * np.cumsum(each) / each.sum()
     # The share of p below each whole count: a subtask has what lies between two of them, its own piece of the law.
