@@ -39,7 +39,7 @@ _MAX_CHECKPOINTS = 10_000
 _HOW = ("steps", "n_checkpoints", "batch_size", "seed", "dynamics")  # flags that are arguments of simulate
 DESIGN = ("learner", "batch_size", "dynamics")
 """What a run and an intervention on it share: all but the frequencies, the length, and chance."""
-_WORKING = 200  # bytes for a subtask while it is simulated: frequency, state, truth and what they are made from
+_WORKING = 300  # bytes for a subtask while it is simulated: its state before and after, truth, rows not yet written
 
 
 def simulate(
@@ -79,8 +79,8 @@ def simulate(
     Returns
     -------
     xr.Dataset
-        A record with ``loss``, ``examples``, ``true_onset`` (in steps) and ``true_width``; if sampled also the
-        realised ``exposures`` (expected, they are frequency · examples). Its attr ``design_id`` is what an intervention
+        A record with ``loss``, ``examples`` (but where a step is one of the whole gradient), ``true_onset`` (in steps)
+        and ``true_width``; if sampled also the realised ``exposures`` (expected, they are frequency · examples). Its attr ``design_id`` is what an intervention
         must share with it.
 
     Raises
@@ -111,12 +111,14 @@ def simulate(
     design = {name: words[name] for name in DESIGN}
     run = _Run(p, learner, log_spaced(steps, n_checkpoints), seed, dynamics, batch_size)
 
+    drawn = learner.clock == "examples" or dynamics == "sampled"  # or every step sees the whole gradient
+
     def so_far() -> "xr.Dataset":
         truth = learner.truth(run.state)
         step = run.step[: run.done]
         return record.new(
             run.loss.so_far(), step=step, frequency=p, units=learner.units, source="simulated",
-            optimizer=learner.optimizer, chance_loss=learner.chance_loss, examples=step * batch_size,
+            optimizer=learner.optimizer, chance_loss=learner.chance_loss, examples=step * batch_size if drawn else None,
             exposures=None if run.exposures is None else run.exposures.so_far(),
             true_onset=truth.onset / run.per_step, true_width=truth.width, kind=learner.kinds(p.size),
             seed=seed, dynamics=dynamics,
@@ -146,8 +148,8 @@ def _per_step(learner: AbstractLearner, batch_size: int) -> int:
 
 
 def memory_needed(n_subtasks: int, n_checkpoints: int, dynamics: str) -> int:
-    """Bytes that a run takes at its peak: curves in float32, realised counts in float64, a copy of one as it is saved."""
-    curves = 2 * 4 * n_checkpoints + (2 * 8 * n_checkpoints if dynamics == "sampled" else 0)
+    """Bytes that a run takes at its peak: curves in float32, realised counts in float64, each once."""
+    curves = 4 * n_checkpoints + (8 * n_checkpoints if dynamics == "sampled" else 0)
     return n_subtasks * (_WORKING + curves)
 
 

@@ -33,7 +33,10 @@ def test_the_record_is_valid_and_says_what_was_run(learner, dynamics):
     assert (ds.attrs["source"], ds.attrs["dynamics"], ds.attrs["seed"]) == ("simulated", dynamics, 3)
     assert ds.attrs["optimizer"] == learner.optimizer
     assert ds["loss"].attrs["units"] == learner.units
-    np.testing.assert_array_equal(ds["examples"], 4 * ds["step"])
+    if learner.clock == "examples" or dynamics == "sampled":
+        np.testing.assert_array_equal(ds["examples"], 4 * ds["step"])
+    else:  # a step of the whole gradient draws none: no subtask was seen too few times
+        assert "examples" not in ds
     np.testing.assert_allclose(ds["loss"][:, 0], ds["chance_loss"])
     config = json.loads(ds.attrs["config"])
     assert eval(config["learner"], vars(learners)) == learner
@@ -90,7 +93,7 @@ import zlib
 from quanta import frequencies, learners, simulate
 for name, member in learners.LEARNERS.items():
     for dynamics in member().dynamics:
-        ds = simulate.simulate(frequencies.Zipf(n_subtasks=300), member(), seed=4, dynamics=dynamics)
+        ds = simulate.simulate(frequencies.Zipf(n_subtasks=300), member(), seed=4, dynamics=dynamics, batch_size=64)
         found = [ds[v].values for v in ("loss", "true_onset", "true_width")]
         if not member.bitwise:
             found = [values.round(5) for values in found]

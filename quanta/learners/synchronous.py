@@ -27,12 +27,13 @@ class Synchronous(AbstractIndependent):
     """
 
     moment: float = 1000.0
-    """Examples t₀ at which half of every loss is left."""
+    """Step t₀ at which half of every loss is left."""
     spread: float = 0.5
     """Width w in nats of log time, from 10 to 90 % of the fall; at most 10."""
 
     units: ClassVar[str] = "squared error"
     optimizer: ClassVar[str] = "sgd"
+    clock: ClassVar[str] = "steps"
     dynamics: ClassVar[tuple[str, ...]] = ("expected",)
 
     def __post_init__(self) -> None:
@@ -50,7 +51,7 @@ class Synchronous(AbstractIndependent):
         return 2 * math.log(9) / self.spread
 
     def loss(self, hits: np.ndarray) -> np.ndarray:
-        """1 / (1 + (t/t₀)^b); of what occurs at all, hits are examples of any subtask."""
+        """1 / (1 + (t/t₀)^b); of what occurs at all, hits are steps."""
         with np.errstate(over="ignore"):  # to inf, where all is learned
             return 1 / (1 + (np.asarray(hits) / self.moment) ** self._slope)
 
