@@ -139,7 +139,7 @@ class Space(NamedTuple):
     by_control: np.ndarray
     """(n_touched, n_blocks · 16): gradients of the rows touched; ``by_row`` itself where each subtask has its own one."""
     scratch: np.ndarray
-    """(n_pieces, 512 · 16)."""
+    """(n_pieces, SCRATCH)."""
     by_bit: np.ndarray
     """(n_pieces, n_bits, 16)."""
 
@@ -154,7 +154,7 @@ def space(weights: Weights, batch: batches.Groups, n_pieces: int, own: bool) -> 
         label=aligned((n,), np.uint8), z=aligned((n,)), error=aligned((n,)), active=aligned((n_blocks, n), np.uint16),
         rows=aligned((n_rows, width)), tables=aligned((n_blocks, -(-n_bits // 4) * 256)),
         numbers=aligned((n_touched, adam.N_NUMBERS)), by_row=by_row,
-        by_control=by_row if own else aligned((n_touched, width)), scratch=aligned((n_pieces, kernels.SAMPLES * LANES)),
+        by_control=by_row if own else aligned((n_touched, width)), scratch=aligned((n_pieces, kernels.SCRATCH)),
         by_bit=aligned((n_pieces, n_bits, LANES)),
     )  # fmt: skip
 
@@ -216,7 +216,7 @@ def gather(begin: int, end: int, subtasks: Parities, state: State, batch: batche
 
 @_compiled
 def examples(
-    begin: int, end: int, piece: int, chunks: tuple[int, ...], key: np.uint64, masks: np.ndarray, state: State,
+    begin: int, end: int, piece: int, shape: kernels.Chunks, key: np.uint64, masks: np.ndarray, state: State,
     batch: batches.Groups, work: Space,
 ) -> None:  # fmt: skip
     """Make the examples of tiles ``begin`` to ``end``; find their logits and the derivatives of the loss."""
@@ -224,7 +224,7 @@ def examples(
     n = batch.first[batch.sizes[0]]
     first, last = begin * batches.TILE, min(end * batches.TILE, n)
     kernels.forward(
-        first, last, chunks, work.words, batch.row, work.rows, work.tables, state.weights.out, state.weights.out_bias,
+        first, last, shape, work.words, batch.row, work.rows, work.tables, state.weights.out, state.weights.out_bias,
         work.scratch[piece], work.active, work.z,
     )  # fmt: skip
     for s in range(first, last):
@@ -332,7 +332,7 @@ class Trainer:
         self.n_pieces = 1 if threads == 1 else 4 * threads
         self.own = subtasks.controls.size == len(subtasks.masks)
         self.work = space(state.weights, self.batch, self.n_pieces, self.own)
-        self.chunks = (0,) * -(-state.weights.bits.shape[1] // 4)
+        self.shape = kernels.chunks(state.weights.bits.shape[1])
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         for bits, tables in zip(state.weights.bits, self.work.tables, strict=True):
             kernels.tabulate_weights(bits, tables)
@@ -353,14 +353,14 @@ class Trainer:
     def _step(self, done: int) -> float:
         """One step; returns the gradient of the last bias."""
         state, batch, work, how, subtasks = self.state, self.batch, self.work, self.how, self.subtasks
-        key, chunks, step = self.stream.key[()], self.chunks, done + 1
+        key, shape, step = self.stream.key[()], self.shape, done + 1
         prepare(how, self.stream, subtasks, done, self.size, state, batch, work)
         n_rows, n_touched = batch.sizes.tolist()
         self._share(n_touched, lambda i, j, _: refresh(i, j, how, done, state, batch, work))
         self._share(n_rows, lambda i, j, _: gather(i, j, subtasks, state, batch, work))
         self._share(
             len(work.columns),
-            lambda i, j, piece: examples(i, j, piece, chunks, key, subtasks.masks, state, batch, work),
+            lambda i, j, piece: examples(i, j, piece, shape, key, subtasks.masks, state, batch, work),
         )
         self._share(len(work.tables), lambda i, j, piece: learn(i, j, piece, how, subtasks, step, state, batch, work))
         self._share(n_touched, lambda i, j, _: move(i, j, how, step, state, batch, work))

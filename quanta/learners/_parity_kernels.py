@@ -15,20 +15,20 @@ import numpy as np
 from numba import njit
 
 from quanta.learners._parity_batches import TILE
-from quanta.learners._parity_vectors import load, positive, spread, store, total, where, zero
+from quanta.learners._parity_vectors import load, lookups, positive, spread, store, total, where, zero
 
 Vector = Any  # sixteen float32: see _parity_vectors
 SAMPLES = 512  # examples that go through all blocks together: their logits stay in the cache
+SCRATCH = 16 * max(SAMPLES, 256)  # numbers of work space: logits by column forward, tables of a tile backward
 _compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
+Chunks = tuple[tuple[int, ...], tuple[int, ...]]
+_WORD = (0,) * 16  # a word of 64 bits is 16 chunks of four
 
 
-_4, _8, _NIBBLE = np.uint64(4), np.uint64(8), np.uint64(240)
-
-
-@_compiled
-def _entry(bits: np.uint64) -> np.int64:
-    """Place of a table's entry: that of four bits, which are given four places to the left."""
-    return np.int64(bits & _NIBBLE)
+def chunks(n_bits: int) -> Chunks:
+    """Strings as chunks of four bits, of two words; how many is all that matters: see ``lookups``."""
+    count = -(-n_bits // 4)
+    return (0,) * min(count, 16), (0,) * max(count - 16, 0)
 
 
 @_compiled
@@ -71,7 +71,7 @@ def tabulate_weights(bits: np.ndarray, tables: np.ndarray) -> None:
 def forward(
     begin: int,
     end: int,
-    chunks: tuple[int, ...],
+    shape: Chunks,
     words: np.ndarray,
     group: np.ndarray,
     rows: np.ndarray,
@@ -88,9 +88,8 @@ def forward(
     ----------
     begin, end : int
         Examples of this piece.
-    chunks : tuple of int
-        As many as a block has tables, bits / 4 rounded up. The length of a tuple is known while compiling, so that the
-        loop over tables is unrolled; what is in it does not matter.
+    shape : tuple of tuples
+        See :func:`chunks`.
     words : np.ndarray, shape (n, 2), uint64
         Strings.
     group : np.ndarray, shape (n,), int32
@@ -101,7 +100,7 @@ def forward(
         See :func:`tabulate_weights`.
     out, out_bias : np.ndarray, shape (n_blocks, 1, 16) and (1,)
         Weights of the logit.
-    scratch : np.ndarray, shape (SAMPLES · 16,)
+    scratch : np.ndarray, shape (SCRATCH,)
         Space for this piece.
     active : np.ndarray, shape (n_blocks, n), uint16
         Is written: the units above 0 of every block.
@@ -112,7 +111,7 @@ def forward(
         last = min(first + SAMPLES, end)
         for block in range(len(tables)):
             _block_forward(
-                first, last, chunks, words, group, rows, block, tables[block], out[block], scratch,
+                first, last, shape, words, group, rows, block, tables[block], out[block], scratch,
                 active[block],
             )  # fmt: skip
         for s in range(first, last):
@@ -121,36 +120,20 @@ def forward(
 
 @_compiled
 def _block_forward(
-    first: int, last: int, chunks: tuple[int, ...], words: np.ndarray, group: np.ndarray, rows: np.ndarray,
+    first: int, last: int, shape: Chunks, words: np.ndarray, group: np.ndarray, rows: np.ndarray,
     block: int, table: np.ndarray, out: np.ndarray, scratch: np.ndarray, active: np.ndarray,
 ) -> None:  # fmt: skip
     """One block of :func:`forward`: adds to ``scratch``, which the first begins anew."""
-    n_chunks = len(chunks)
+    low, high = shape
     weight = load(out, 0)
     for s in range(first, last):
-        sums = load(rows, group[s] * rows.shape[1] + block * 16) + _lookups(table, 0, words[s, 0], min(n_chunks, 16))
-        if n_chunks > 16:
-            sums = sums + _lookups(table, 16 * 256, words[s, 1], n_chunks - 16)
+        sums = load(rows, group[s] * rows.shape[1] + block * 16)
+        sums = sums + lookups(table, 0, words[s, 0], low) + lookups(table, 16 * 256, words[s, 1], high)
         lanes = positive(sums)
         active[s] = lanes
         place = (s - first) * 16
         before = load(scratch, place) if block else zero()
         store(scratch, place, before + where(lanes, sums * weight))
-
-
-@_compiled
-def _lookups(tables: np.ndarray, at: int, word: np.uint64, n: int) -> Vector:
-    """Sum of an entry of each of n ≤ 16 tables: the one that four bits of a word name."""
-    a, b, c, d = zero(), zero(), zero(), zero()
-    for i in range(n // 4):
-        place, x = at + 1024 * i, word >> np.uint64(16 * i)
-        a = a + load(tables, place + _entry(x << _4))
-        b = b + load(tables, place + 256 + _entry(x))
-        c = c + load(tables, place + 512 + _entry(x >> _4))
-        d = d + load(tables, place + 768 + _entry(x >> _8))
-    for i in range(n - n % 4, n):
-        a = a + load(tables, at + 256 * i + _entry((word >> np.uint64(4 * i)) << _4))
-    return (a + b) + (c + d)
 
 
 @_compiled
@@ -165,7 +148,7 @@ def by_bit(columns: np.ndarray, active: np.ndarray, error: np.ndarray, scratch: 
         The units above 0.
     error : np.ndarray, shape (n,)
         Derivative of the loss by the logit.
-    scratch : np.ndarray, shape (16 · 256,)
+    scratch : np.ndarray, shape (SCRATCH,)
         Space for this piece.
     sums : np.ndarray, shape (n_bits, 16)
         Is written.
@@ -178,7 +161,7 @@ def by_bit(columns: np.ndarray, active: np.ndarray, error: np.ndarray, scratch: 
             c, d = where(active[s + 2], spread(error[s + 2])), where(active[s + 3], spread(error[s + 3]))
             tabulate(scratch, 256 * quarter, a, b, c, d)
         for i in range(len(sums)):
-            store(sums, 16 * i, load(sums, 16 * i) + _lookups(scratch, 0, columns[t, i], 16))
+            store(sums, 16 * i, load(sums, 16 * i) + lookups(scratch, 0, columns[t, i], _WORD))
 
 
 @_compiled

@@ -116,6 +116,32 @@ def root(_: Any, value: Any) -> Any:
 
 
 @intrinsic
+def lookups(_: Any, tables: Any, at: Any, word: Any, chunks: Any) -> Any:
+    """Sum of an entry of each of some tables of 16 vectors: the one that four bits of a word name.
+
+    The first table begins at place ``at``; there are as many as ``chunks`` is long, a tuple, because its length is part of its
+    type, so that no loop remains. Four sums take turns, which hides the time that an addition takes.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array, first, bits, _ = args
+        count = len(signature.args[3])
+        sums: list[Any] = []
+        for i in range(count):
+            shift = 4 * i - 4  # the four bits, times 16
+            moved = builder.lshr(bits, bits.type(shift)) if shift > 0 else builder.shl(bits, bits.type(-shift))
+            place = builder.add(builder.add(first, first.type(256 * i)), builder.and_(moved, bits.type(240)))
+            entry = builder.load(_address(context, builder, signature.args[0], array, place))
+            entry.align = 4
+            sums = [*sums, entry] if i < 4 else [*sums[1:], builder.fadd(sums[0], entry)]
+        while len(sums) > 1:
+            sums = [*sums[2:], builder.fadd(*sums[:2])]
+        return sums[0] if sums else _ZERO
+
+    return vector(tables, types.intp, types.uint64, chunks), generate
+
+
+@intrinsic
 def total(_: Any, value: Any) -> Any:
     """Sum of the lanes, in pairs: always the same order."""
 
