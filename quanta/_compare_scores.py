@@ -52,9 +52,8 @@ def calibrate(shapes: list[Template], curves: Curves, half: np.ndarray) -> Calib
 
     best = (np.inf, shapes[0], 0.0)
     for template in shapes:
-        middle = min(
-            _scales(curves, half, template.gamma), key=lambda scale, template=template: misfit(template, scale)
-        )  # type: ignore[misc]
+        scales = _scales(curves, half, template.gamma)
+        middle = scales[int(np.argmin([misfit(template, scale) for scale in scales]))]
         found = optimize.minimize_scalar(
             lambda scale, template=template: misfit(template, scale),
             bounds=(middle - _SCAN, middle + _SCAN), method="bounded", options={"xatol": 1e-3},
