@@ -120,7 +120,10 @@ def _traces(path: Path) -> str:
 
 def _write_zarr(ds: xr.Dataset, path: Path) -> None:
     encoding = {name: {"chunks": _chunks(variable)} for name, variable in ds.variables.items() if variable.size}
-    ds.to_zarr(path, mode="w", consolidated=False, zarr_format=3, encoding=encoding)
+    import zarr
+
+    with zarr.config.set({"async.concurrency": 1}):  # each chunk under way takes memory, and a disk takes them in turn
+        ds.to_zarr(path, mode="w", consolidated=False, zarr_format=3, encoding=encoding)
 
 
 def _write_netcdf(ds: xr.Dataset, path: Path, group: str | None, store: bytes = b"") -> None:

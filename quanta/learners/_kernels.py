@@ -92,10 +92,12 @@ def choose(bits: np.uint64, table: np.ndarray, n_bits: np.uint64) -> np.uint64:
 def draw(key: np.uint64, first: np.uint64, table: np.ndarray, drawn: np.ndarray) -> None:
     """Fill ``drawn`` (n,) uint64 with subtasks: numbers ``first`` to ``first + n`` of the key."""
     n_bits = np.uint64(math.log2(table.size))
-    for i in range(drawn.size):
-        drawn[i] = squares(first + np.uint64(i), key)
-    for i in range(drawn.size):  # a loop of its own, short enough that many cells are on their way from memory at once
-        drawn[i] = choose(drawn[i], table, n_bits)
+    for start in range(0, drawn.size, _BLOCK):
+        some = drawn[start : start + _BLOCK]
+        for i in range(some.size):
+            some[i] = squares(first + np.uint64(start + i), key)
+        for i in range(some.size):  # a loop of its own, so short that many cells are on their way from memory at once
+            some[i] = choose(some[i], table, n_bits)
 
 
 # ------------------------------------------------------------------------------------------------ how many of each
@@ -261,15 +263,20 @@ def mark_crossings(
 
 @inner
 def nth_place(rng: Generator, nth: int, hits: int, gap: int, places: np.ndarray) -> int:
-    """Place (1-based) of the nth of ``hits`` spread at random over ``gap`` places: halved, until few hits are left."""
+    """Place (1-based) of the nth of ``hits`` spread at random over ``gap`` places: cut, until few hits are left.
+
+    Cuts fall where the nth hit is almost surely on the near side, four of its standard deviations off.
+    """
     offset = 0
     while hits > _FEW and hits < gap:
-        half = gap // 2
-        first = hits_in_half(rng, hits, half, gap)
+        near = min(nth, hits - nth + 1)
+        share = min(0.5, (near + 4 * math.sqrt(near)) / hits)
+        part = max(1, min(gap - 1, int(gap * (share if near == nth else 1 - share))))
+        first = hits_in_part(rng, hits, part, gap)
         if nth <= first:
-            hits, gap = first, half
+            hits, gap = first, part
         else:
-            nth, hits, gap, offset = nth - first, hits - first, gap - half, offset + half
+            nth, hits, gap, offset = nth - first, hits - first, gap - part, offset + part
     if hits == gap:
         return offset + nth
     count = 0
@@ -288,19 +295,19 @@ def nth_place(rng: Generator, nth: int, hits: int, gap: int, places: np.ndarray)
 
 
 @inner
-def hits_in_half(rng: Generator, hits: int, half: int, gap: int) -> int:
-    """How many of ``hits`` spread at random over ``gap`` places fall on the first ``half`` of them: hypergeometric.
+def hits_in_part(rng: Generator, hits: int, part: int, gap: int) -> int:
+    """How many of ``hits`` spread at random over ``gap`` places fall on the first ``part`` of them: hypergeometric.
 
     Drawn as ``scatter_hits`` draws: two binomial counts with a total a little too small, and the rest one by one.
     """
     first, second, missing = 0, 0, hits
     while missing > _FEW:
         chance = (missing - _SHORT * math.sqrt(missing)) / (gap - first - second)
-        a, b = rng.binomial(half - first, chance), rng.binomial(gap - half - second, chance)
+        a, b = rng.binomial(part - first, chance), rng.binomial(gap - part - second, chance)
         if a + b <= missing:
             first, second, missing = first + a, second + b, missing - a - b
     for _ in range(missing):
-        if rng.random() * (gap - first - second) < half - first:
+        if rng.random() * (gap - first - second) < part - first:
             first += 1
         else:
             second += 1
