@@ -167,6 +167,16 @@ def test_without_waste_zipf_neighbours_overlap_and_take_so_many_turns_more(expon
     assert np.diff(Domino(turn=1.0).onset(p))[300] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("exponent", [1.5, 2.0, 3.0])
+def test_without_waste_a_zipf_subtask_is_as_sharp_as_the_zipf_exponent(exponent):
+    """Effort grows as t^s where t is far from the first onset and the last, so that the loss exp(-2 p · effort) is Weibull's."""
+    p = Zipf(n_subtasks=10**5, exponent=exponent).probabilities()
+    learner = Resource(waste=0.0, rate=1e-4)
+    when = np.rint(learner.onset(p)[200] * np.exp(np.linspace(-0.5, 0.8, 60)))
+    loss, _ = run(learner, p, when)
+    assert math.e * np.max(-np.gradient(loss[200], np.log(when))) == pytest.approx(exponent, rel=0.05)
+
+
 def test_subtasks_of_one_frequency_share_their_turns():
     p = np.array([0.1, 0.35, 0.35, 0.0, 0.2])
     loss, state = run(Domino(turn=10.0), p, [5, 10, 20, 25, 40])
@@ -386,6 +396,17 @@ def test_a_field_out_of_range_is_named(member, fields, said):
 def test_too_few_dimensions_for_orthogonal_directions_are_refused():
     with pytest.raises(InputError, match="n_dim is 9; expected at least 10, for as many orthogonal directions"):
         Geometry(n_dim=9).start(Uniform(n_subtasks=10).probabilities(), np.random.default_rng(0))
+
+
+def test_more_directions_than_memory_holds_are_refused():
+    p = Uniform(n_subtasks=10**6).probabilities()
+    with pytest.raises(
+        InputError, match=r"1000000 directions in n_dim = 1000 dimensions have 1.0e\+09 components; .* at most"
+    ):
+        Geometry(directions="random").horizon(p)
+    assert (
+        Geometry(descent="sgd", n_dim=10**6, rate=1.0).start(p, np.random.default_rng(0)).x.size == 10**6
+    )  # needs none
 
 
 @pytest.mark.parametrize("directions", ["orthogonal", "random"])

@@ -175,7 +175,7 @@ def mean_field(
 ) -> None:  # fmt: skip
     """When losses fall to ``levels`` in very many orthogonal directions, into ``crossed`` (n_subtasks, n_levels).
 
-    There the components of the gradient are normal, and of one size: its length over √n_dim. Divided by it they move every
+    There, under SignGD or Adam, the components of the gradient are normal, and of one size: its length over √n_dim. Divided by it they move every
     skill in proportion to its pull, and their signs √(2/π) times as much. Gives up after ``most`` steps.
     """
     descent, rate, betas = how
@@ -190,8 +190,8 @@ def mean_field(
             square += (p[i] * pull[i]) ** 2
         size += (1 - second) * (square - size)
         pace = rate
-        if descent != SGD:
-            pace *= math.sqrt(2 / math.pi * n_dim * (1 - second**step) / size) / (1 - first**step) if size > 0 else 0.0
+        if size > 0:
+            pace *= math.sqrt(2 / math.pi * n_dim * (1 - second**step) / size) / (1 - first**step)
         for i in range(p.size):
             if p[i] == 0:
                 continue

@@ -11,6 +11,7 @@ from quanta.learners._checks import check_above
 from quanta.learners.base import DYNAMICS, AbstractLearner, Overflow, Truth, checked, moment
 
 _LEVELS = (0.9, 0.5, 0.1)  # of the loss at the start: what is remembered of every curve
+_MOST_COMPONENTS = 10**8  # of directions: 1.2 GB while they are drawn, and a tenth of a second a step
 _MOST_STEPS = 10**6  # that are looked ahead for an onset
 
 
@@ -210,7 +211,7 @@ class Geometry(AbstractLearner):
         return Truth(onset=seen, width=np.where(np.isnan(seen), np.nan, np.log(late / early)))
 
     def onset(self, frequencies: np.ndarray) -> np.ndarray:
-        """Steps at half loss in very many orthogonal directions: exact for SGD; nan for random directions."""
+        """Steps at half loss in very many orthogonal directions; nan for random ones."""
         if self.directions == "random":
             return np.full(np.shape(frequencies), np.nan)
         return self._mean_field(frequencies)
@@ -265,6 +266,7 @@ class Geometry(AbstractLearner):
             return np.empty(
                 (0, n_subtasks), dtype=np.float32
             )  # SGD knows no axes: any orthogonal directions make the same world
+        self._check_size(n_subtasks)
         rows = rng.standard_normal((n_subtasks, self.n_dim))
         if self.directions == "random":
             rows /= np.sqrt(np.sum(rows**2, axis=1, keepdims=True))
@@ -289,15 +291,32 @@ class Geometry(AbstractLearner):
         return ("sgd", "signgd", "adam").index(self.descent), float(self.rate), (float(self.beta1), float(self.beta2))
 
     def _mean_field(self, frequencies: np.ndarray) -> np.ndarray:
-        """Steps at half loss, (n_subtasks,), where components of the gradient are of one size; inf where not in 10⁶ steps."""
+        """Steps at half loss, (n_subtasks,), among orthogonal directions; inf for what never occurs, nan beyond 10⁶ steps.
+
+        Of SGD a closed form: of the squared error exact, of cross-entropy that of the flow, u + e^u = 1 + η p t.
+        """
+        p = np.asarray(frequencies, dtype=np.float64)
+        logistic = self.objective == "cross-entropy"
+        with np.errstate(divide="ignore"):
+            if self.descent == "sgd" and logistic:
+                return (math.asinh(1) + math.sqrt(2)) / (self.rate * p)
+            if self.descent == "sgd":
+                return np.where(p > 0, math.log(0.5) / (2 * np.log(np.abs(1 - 2 * self.rate * p))), np.inf)
         from quanta.learners import _geometry
 
-        p = np.asarray(frequencies, dtype=np.float64)
+        self._check_size(p.size)
         crossed = np.full((p.size, 1), np.nan)
         half = np.array([0.5 * self.chance_loss])
-        logistic = self.objective == "cross-entropy"
         _geometry.mean_field(p, logistic, self._how(), self.n_dim, half, crossed, _MOST_STEPS)
-        return np.where(np.isnan(crossed[:, 0]), np.inf, crossed[:, 0])
+        return np.where(p > 0, crossed[:, 0], np.inf)
+
+    def _check_size(self, n_subtasks: int) -> None:
+        """Refuse directions that would not fit into memory."""
+        if n_subtasks * self.n_dim > _MOST_COMPONENTS:
+            raise InputError(
+                f"{n_subtasks} directions in n_dim = {self.n_dim} dimensions have {n_subtasks * self.n_dim:.1e} components; "
+                f"expected at most {_MOST_COMPONENTS:.0e}. Take fewer subtasks or dimensions."
+            )
 
 
 _CHOICES = {

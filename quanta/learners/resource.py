@@ -46,9 +46,10 @@ class Resource(AbstractLearner):
     so that a checkpoint is one root of an increasing function, however many steps lie before it.
 
     N₀ → 0 spends everything on what is left: n subtasks take a time ∝ n, as in :class:`~quanta.learners.domino.Domino`,
-    which it becomes where each is far rarer than the one before (Zipf frequencies are closer than that, and
-    neighbours overlap). N₀ → ∞ is gradient descent, every subtask alone: t₅₀ ∝ 1/p, as in the quanta picture.
-    Between, frequent subtasks queue and rare ones wait: for any N₀ > 0 those last of all.
+    which it becomes where each is far rarer than the one before. Zipf frequencies are closer than that: neighbours overlap,
+    and each falls along a Weibull curve whose sharpness is the Zipf exponent. N₀ → ∞ is gradient descent, every
+    subtask alone: t₅₀ ∝ 1/p, as in the quanta picture. Between, frequent subtasks queue and rare ones wait: for any
+    N₀ > 0 those last of all.
 
     References
     ----------
