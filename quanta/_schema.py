@@ -184,12 +184,12 @@ def _dims(shape: tuple[int, ...], dims: Sequence[str] | None) -> tuple[str, ...]
 
 
 def _variable(name: str, value: Any, dims: tuple[str, ...], n_subtasks: int) -> tuple[Any, ...]:
-    """Dims and values of a field: losses in float32, words as strings, all else in float64."""
+    """Dims and values of a field: curves in float32, words as strings, all else in float64."""
     if name in WORDS:
         return "subtask", np.asarray(value, dtype=str)
     try:
         with np.errstate(over="ignore"):  # what overflows is infinite, and validate says so
-            values = np.asarray(value).astype(np.float32 if name in OUTCOMES else np.float64, copy=False)
+            values = np.asarray(value).astype(np.float32 if name in CURVES else np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise RecordError(f"{name} cannot be read as an array of numbers: {quoted(error)}.") from None
     if name in CURVES:

@@ -148,9 +148,8 @@ def _per_step(learner: AbstractLearner, batch_size: int) -> int:
 
 
 def memory_needed(n_subtasks: int, n_checkpoints: int, dynamics: str) -> int:
-    """Bytes that a run takes at its peak: curves in float32, realised counts in float64, each once."""
-    curves = 4 * n_checkpoints + (8 * n_checkpoints if dynamics == "sampled" else 0)
-    return n_subtasks * (_WORKING + curves)
+    """Bytes that a run takes at its peak: curves and realised counts, in float32."""
+    return n_subtasks * (_WORKING + 4 * n_checkpoints * (2 if dynamics == "sampled" else 1))
 
 
 def _check(n_subtasks: int, steps: int | None, n_checkpoints: int, batch_size: int, seed: int, dynamics: str) -> None:
@@ -195,8 +194,8 @@ class _Run:
         self.learner, self.step, self.per_step = learner, step, _per_step(learner, batch_size)
         rng = np.random.default_rng(seed)
         self.state: Any = learner.start(p, rng, dynamics=dynamics, batch_size=batch_size)
-        self.loss = Curves(p.size, len(step), np.float32)
-        self.exposures = Curves(p.size, len(step), np.float64) if dynamics == "sampled" else None
+        self.loss = Curves(p.size, len(step))
+        self.exposures = Curves(p.size, len(step)) if dynamics == "sampled" else None
 
     @property
     def done(self) -> int:
