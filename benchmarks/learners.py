@@ -132,7 +132,7 @@ def noisy(n: int, work: int) -> None:
 def drawing(n: int, work: int) -> None:
     """Drawing a subtask, from the same law."""
     p = Zipf(n_subtasks=n).probabilities()
-    table, cumulative, rng = _kernels.alias_table(p), np.cumsum(p), np.random.default_rng(0)
+    table, cumulative, rng = _kernels.table_of(p), np.cumsum(p), np.random.default_rng(0)
     drawn = np.empty(work, dtype=np.uint64)
     own, theirs, floor = medians(
         lambda: _kernels.draw(KEY, np.uint64(0), table, drawn),

@@ -22,7 +22,7 @@ def keys(n, seed=0):
 
 def scattered(n, p, runs=1, seed=0):
     """Counts of n examples, (runs, n_subtasks)."""
-    table = _kernels.alias_table(p)
+    table = _kernels.table_of(p)
     hits = np.zeros((runs, p.size), dtype=np.int64)
     for key, row in zip(keys(runs, seed), hits, strict=True):
         _kernels.scatter_hits(key, n, p, table, row)
@@ -63,14 +63,35 @@ def test_an_alias_table_holds_every_probability_to_the_last_bit(weights):
     assert all(mass[k] == 0 for k in np.flatnonzero(p == 0))
 
 
-@pytest.mark.parametrize("n_subtasks", [1, 2, 100])
-def test_subtasks_are_drawn_with_the_probabilities_of_the_table(n_subtasks):
-    p = Zipf(n_subtasks=n_subtasks).probabilities()
-    drawn = np.empty(200_000, dtype=np.uint64)
-    _kernels.draw(keys(1)[0], np.uint64(0), _kernels.alias_table(p), drawn)
+@pytest.mark.parametrize(("n_subtasks", "exponent"), [(1, 1.5), (2, 1.5), (100, 1.5), (300_000, 1.5), (300_000, 0.2)])
+def test_subtasks_are_drawn_with_the_probabilities_of_the_table(n_subtasks, exponent):
+    p = Zipf(n_subtasks=n_subtasks, exponent=exponent).probabilities()
+    p = np.random.default_rng(0).permutation(p)  # the most frequent are anywhere
+    drawn = np.empty(2_000_000, dtype=np.uint64)
+    table = _kernels.table_of(p)
+    assert (table[0] > 0) == (n_subtasks == 300_000 and exponent == 1.5)  # half of the mass is in 4095 of them
+    _kernels.draw(keys(1)[0], np.uint64(0), table, drawn)
     counts = np.bincount(drawn.astype(int), minlength=n_subtasks)
     assert counts.size == n_subtasks
     assert n_subtasks == 1 or by_chi_square(counts, p) > CHANCE
+
+
+def test_what_is_drawn_is_a_function_of_its_number_from_either_table():
+    p = Zipf(n_subtasks=300_000).probabilities()
+    (key,), table = keys(1), _kernels.table_of(p)
+    whole, part = np.empty(3000, dtype=np.uint64), np.empty(1000, dtype=np.uint64)
+    _kernels.draw(key, np.uint64(0), table, whole)
+    _kernels.draw(key, np.uint64(1700), table, part)
+    np.testing.assert_array_equal(part, whole[1700:2700])
+
+
+def test_what_never_occurs_is_never_drawn_from_either_table():
+    p = Zipf(n_subtasks=300_000, exponent=1.2).probabilities()
+    p[::2] = 0
+    drawn = np.empty(1_000_000, dtype=np.uint64)
+    _kernels.draw(keys(1)[0], np.uint64(0), _kernels.table_of(p / p.sum()), drawn)
+    assert np.all(drawn % 2 == 1)
+    assert drawn.max() > 10_000
 
 
 # ------------------------------------------------------------------------------------------------ Poisson counts

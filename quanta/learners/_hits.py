@@ -49,7 +49,7 @@ def start(p: np.ndarray, rng: np.random.Generator, dynamics: str, levels: np.nda
 
     crossed = np.full((p.size, levels.size), np.nan)
     key = rng.integers(2**64, size=2, dtype=np.uint64)
-    return Hits(p, now, np.zeros(p.size, dtype=np.int64), levels, crossed, _kernels.alias_table(p), key)
+    return Hits(p, now, np.zeros(p.size, dtype=np.int64), levels, crossed, _kernels.table_of(p), key)
 
 
 def advance(state: Hits, examples: int) -> Hits:
@@ -68,9 +68,11 @@ def advance(state: Hits, examples: int) -> Hits:
 
     # Counter-based, keyed by the moment: the next draw is the same whatever was computed before, on any machine.
     rng = np.random.Generator(np.random.Philox(key=state.key, counter=[0, 0, 0, before]))
-    hits, crossed = state.hits.copy(), state.crossed.copy()
+    hits, crossed, levels = state.hits.copy(), state.crossed, state.levels
     _kernels.scatter_hits(_random.new_key(rng), now - before, state.frequencies, state.table, hits)
-    _kernels.mark_crossings(rng, before, now, state.hits, hits, state.levels, crossed)
+    if levels.size and hits.max() >= levels[0] and state.hits.min() < levels[-1]:  # else nothing crosses anything
+        crossed = crossed.copy()
+        _kernels.mark_crossings(rng, before, now, state.hits, hits, levels, crossed)
     return state._replace(examples=then, hits=hits, crossed=crossed)
 
 

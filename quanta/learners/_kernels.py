@@ -19,10 +19,39 @@ _RARE = 10.0  # mean below which Poisson counts are drawn by inversion
 _INVERSE = np.append(0.0, 1 / np.arange(1.0, 100.0))
 _BLOCK = 512  # subtasks at once: what is known of them stays in the first cache
 _ONE = np.uint64(1)
+_HEAD = 2**12 - 1  # most frequent subtasks that have a table of their own, where there are many more
+_MANY = 2**18
+_OTHERS = np.uint64(2**63)  # numbers of draws from here on are of the other table
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 # ------------------------------------------------------------------------------------------------ which subtask
+
+
+def table_of(p: np.ndarray) -> np.ndarray:
+    """What ``draw`` draws from with probabilities p, (n_subtasks,): one alias table, or two.
+
+    A table of a million cells is larger than a cache, and of every draw one cell is wanted, anywhere. But nearly all draws
+    are of a few subtasks. Where the 4095 most frequent have half of the mass, they and "any other" have a small table of
+    their own, and a second one has the others.
+
+    Returns
+    -------
+    np.ndarray, (n,) uint64
+        First the number of cells of the small table, 0 where there is none; then its cells, the subtask of each, and the
+        cells of the other.
+    """
+    none = np.zeros(1, dtype=np.uint64)
+    if p.size <= _MANY:
+        return np.concatenate([none, alias_table(p)])
+    head = np.argpartition(-p, _HEAD)[:_HEAD]
+    others = p.copy()
+    others[head] = 0
+    if not 0 < others.sum() < 0.5 * p.sum():
+        return np.concatenate([none, alias_table(p)])
+    small = alias_table(np.append(p[head], others.sum()))
+    names = np.append(head.astype(np.uint64), _OTHERS)
+    return np.concatenate([none + np.uint64(small.size), small, names, alias_table(others)])
 
 
 def alias_table(p: np.ndarray) -> np.ndarray:
@@ -90,14 +119,32 @@ def choose(bits: np.uint64, table: np.ndarray, n_bits: np.uint64) -> np.uint64:
 
 @kernel
 def draw(key: np.uint64, first: np.uint64, table: np.ndarray, drawn: np.ndarray) -> None:
-    """Fill ``drawn`` (n,) uint64 with subtasks: numbers ``first`` to ``first + n`` of the key."""
-    n_bits = np.uint64(math.log2(table.size))
+    """Fill ``drawn`` (n,) uint64 with subtasks: numbers ``first`` to ``first + n`` of the key, below 2^63."""
+    n_small = int(table[0])
+    small, names, cells = table[1 : 1 + n_small], table[1 + n_small : 1 + 2 * n_small], table[1 + 2 * n_small :]
+    n_bits = np.uint64(math.log2(cells.size))
     for start in range(0, drawn.size, _BLOCK):
-        some = drawn[start : start + _BLOCK]
+        some, number = drawn[start : start + _BLOCK], first + np.uint64(start)
         for i in range(some.size):
-            some[i] = squares(first + np.uint64(start + i), key)
-        for i in range(some.size):  # a loop of its own, so short that many cells are on their way from memory at once
-            some[i] = choose(some[i], table, n_bits)
+            some[i] = squares(number + np.uint64(i), key)
+        if n_small > 0:
+            draw_head(key, number, small, names, cells, some)
+        else:  # a loop of its own, so short that many cells are on their way from memory at once
+            for i in range(some.size):
+                some[i] = choose(some[i], cells, n_bits)
+
+
+@inner
+def draw_head(
+    key: np.uint64, number: np.uint64, small: np.ndarray, names: np.ndarray, cells: np.ndarray, some: np.ndarray
+) -> None:
+    """Turn random bits ``some`` into subtasks by the small table, and where it says "any other" by the other, anew."""
+    n_bits, n_more = np.uint64(math.log2(small.size)), np.uint64(math.log2(cells.size))
+    for i in range(some.size):
+        some[i] = names[choose(some[i], small, n_bits)]
+    for i in range(some.size):
+        if some[i] == _OTHERS:
+            some[i] = choose(squares(_OTHERS + number + np.uint64(i), key), cells, n_more)
 
 
 # ------------------------------------------------------------------------------------------------ how many of each
