@@ -12,12 +12,12 @@ Claims:
 Times are CPU times, medians of interleaved repeats. The last column is the time over its floor: of noisy descent, its
 normal numbers alone; of drawing, its random bits alone; of a million subtasks, writing their curves to fresh memory.
 
-Last figures (two cores, shared with four other processes; caches and memory suffer from that): noisy a·b 13.8, 11.2
-and 10.7 times NumPy at 1e3, 1e5 and 1e6 subtasks, twice its floor; drawing 19, 16 and 3 to 8 times, the last by how
-much of the last cache the others leave (14 when it was free). A late checkpoint of 1000 subtasks 150 to 210 µs after
-1e3 to 1e12 examples, slope 0.02; the first, in which they reach their hits, 0.25 to 2 ms, slope 0.15. A million
-subtasks, expected: 3 to 6 s of CPU and 0.95 GiB; sampled: threshold 8.4 s, exponential 8.8, quantum 9.5, power law
-10.9, multilinear 12.7, hyperbolic 13.9, all 2.6 GiB: above the claim where caches are shared.
+Last figures (two cores of an AMD EPYC, one or two other processes): noisy a·b 13.4, 10.8 and 10.2 times NumPy at 1e3, 1e5
+and 1e6 subtasks, 1.6 to 2 times its floor; drawing 18, 16 and 12 times. A late checkpoint of 1000 subtasks 100 to 150 µs after
+1e3 to 1e12 examples, slope 0.02; the first, in which they reach their hits, .2 to 1.8 ms. A million subtasks, expected:
+1.6 to 5.7 s (threshold), .9 GiB; sampled: exponential 6.1 s, threshold 6.2, power law 6.5, quantum 7.2, stretched 8.8,
+multilinear 10, hyperbolic 10.3, all 1.8 GiB. Of these 2.5 to 4 s are page faults: the first touch of 2.4 GB of fresh memory
+alone took 6.6 s on this machine, the second .4. (The floor below is of memory that was used before.)
 """
 
 import json
