@@ -116,7 +116,8 @@ def left_at(learner: AbstractIndependent, age: np.ndarray) -> np.ndarray:
     """
     half = learner.onset(np.array([_RARE]))[0]
     around = half * np.exp(np.stack([age - 1e-9, age + 1e-9]))
-    return learner.expected(np.array(_RARE), around).mean(axis=0) / learner.chance_loss
+    loss = learner.expected(np.array(_RARE), around).mean(axis=0)
+    return (loss - learner.learned_loss) / (learner.chance_loss - learner.learned_loss)
 
 
 def _of_record(name: str, ds: "xr.Dataset") -> Template:

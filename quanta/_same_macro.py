@@ -35,7 +35,7 @@ def same_macro(learner: AbstractLearner, time: np.ndarray, loss: np.ndarray, *, 
 
     .. math:: L(t) = \sum_j m_j\, p_j\, l(p_j^\gamma\, c\, t), \qquad \sum_j m_j\, p_j = 1, \qquad m_j \ge 0
 
-    with l in units of chance. The density of subtasks m over log onset is the non-negative least-squares solution for
+    with l as a share of what there is to learn. The density of subtasks m over log onset is the non-negative least-squares solution for
     the relative error, held smooth by a penalty on its second difference; then it is cut into ``n_subtasks`` whole
     subtasks, each with the share of p that falls into its piece, and the sum is computed again from them.
 
@@ -73,6 +73,8 @@ def same_macro(learner: AbstractLearner, time: np.ndarray, loss: np.ndarray, *, 
         raise InputError(f"the subtasks of {name} meet: its mean loss is no sum over frequencies. Simulate it.")
     if not learner.onset_exponent > 0:
         raise InputError(f"{name} learns all subtasks at once: no frequencies change its mean loss.")
+    if not learner.exchangeable:
+        raise InputError(f"the loss of a subtask of {learner!r} depends on its rank; expected on its frequency alone.")
     log_onset, weight = law(learner, np.log(time), loss)
     frequencies, clock = _whole(learner, log_onset, weight, n_subtasks)
     found = mean_loss(learner, frequencies, clock * time)
@@ -86,10 +88,10 @@ def best_macro(learner: AbstractIndependent, log_time: np.ndarray, loss: np.ndar
 
 
 def mean_loss(learner: AbstractIndependent, frequencies: np.ndarray, examples: np.ndarray) -> np.ndarray:
-    """Mean loss in units of chance, (n_times,), of the mean field; no array of subtasks × times is made at once."""
+    """Mean loss, as a share of what there is to learn, (n_times,), of the mean field; no array of subtasks × times is made at once."""
     parts = np.array_split(frequencies, max(1, frequencies.size // 2000))
-    total = sum(p @ learner.expected(p[:, None], examples[None, :]) for p in parts)
-    return np.asarray(total) / learner.chance_loss
+    total = sum(p @ (learner.expected(p[:, None], examples[None, :]) - learner.learned_loss) for p in parts)
+    return np.asarray(total) / (learner.chance_loss - learner.learned_loss)
 
 
 def _window(time: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -48,7 +48,7 @@ def slopes(ds: "xr.Dataset", learner: AbstractLearner, exponent: float) -> dict[
     window = [float(first), float(last)]
     return {
         "window": window if np.all(np.isfinite(window)) else None,
-        "slope": _slope(step[inside], record.mean_loss(ds).values[inside]),
+        "slope": _slope(step[inside], record.mean_loss(ds).values[inside] - learner.learned_loss),
         "slope_predicted": _slope(step[inside], predicted),
         "slope_asymptote": _or_none(learner.exponent("steps", exponent)),
     }
@@ -127,7 +127,7 @@ def report(summary: dict[str, Any]) -> str:
     within = f" over steps {window[0]:.3g} to {window[1]:.3g}" if window and summary["slope"] is not None else ""
     lines = [
         f"{summary['learner']}, {summary['dynamics']}: learned {summary['learned']} of {summary['n_subtasks']} "
-        f"subtasks in {summary['steps']:.3g} steps (loss under a quarter of its start)",
+        f"subtasks in {summary['steps']:.3g} steps (under a quarter of the fall is left)",
         f"slope of ln L on ln t{within}: {_number(summary['slope'])}; "
         f"Σ p_k 1[t < t_k] predicts {_number(summary['slope_predicted'])}; "
         f"as subtasks and t grow without end, {_number(summary['slope_asymptote'])}",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from quanta._output import Output
 
+_LARGEST = np.finfo(np.float32).max  # of the losses of a record
 _LEARNED = 0.25  # of the loss at the start
 _MAX_CHECKPOINTS = 10_000
 _HOW = ("steps", "n_checkpoints", "batch_size", "seed", "dynamics")  # flags that are arguments of simulate
@@ -210,8 +211,9 @@ class _Run:
             for step in self.step:
                 state = self.learner.advance(self.state, int(step) * self.per_step)
                 loss = self.learner.measure(state)["loss"]
-                if not np.isfinite(loss).all():
-                    raise Overflow(int(step), int(np.argmin(np.isfinite(loss))), "Lower the learning rate.")
+                sound = np.abs(loss) <= _LARGEST
+                if not sound.all():
+                    raise Overflow(int(step), int(np.argmin(sound)), "Lower the learning rate, or what is at stake.")
                 self.state = state
                 self.loss.add(loss)
                 if self.exposures is not None:
@@ -223,8 +225,8 @@ class _Run:
 
 
 def learned(loss: np.ndarray, learner: AbstractLearner) -> int:
-    """How many subtasks are learned at these losses: less than a quarter of the loss at the start is left."""
-    return int(np.sum(loss < _LEARNED * learner.chance_loss))
+    """How many subtasks are learned at these losses: less than a quarter of what there is to learn is left."""
+    return int(np.sum(loss - learner.learned_loss < _LEARNED * (learner.chance_loss - learner.learned_loss)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -236,7 +238,7 @@ class Options(_cli.Common):
     reweight: Path | None = None
     """A CSV file that changes the frequencies: subtask,factor (those not named keep theirs) or subtask,frequency (all anew)."""
     steps: int | None = None
-    """Number of batches; by default until ten times the onset of the rarest subtask."""
+    """Number of batches; by default until all is learned and seen to be, mostly ten times the onset of the rarest subtask."""
     batch_size: int = 1
     """Examples in a batch."""
     dynamics: Literal["expected", "sampled"] | None = None

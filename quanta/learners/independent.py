@@ -8,7 +8,7 @@ import numpy as np
 from quanta._errors import InputError
 from quanta.learners import _hits
 from quanta.learners._axes import Split, best_split, room
-from quanta.learners.base import AbstractLearner, Truth, checked, no_steps, seen_so_far
+from quanta.learners.base import LATEST, AbstractLearner, Truth, checked, no_steps, seen_so_far
 
 
 class AbstractIndependent(AbstractLearner):
@@ -50,7 +50,8 @@ class AbstractIndependent(AbstractLearner):
         """Whole counts, ascending (3,), by which 10, 50 and 90 % of the drop are done; (0,) without steps."""
         if not self.has_steps:
             return np.empty(0, dtype=np.int64)
-        return np.maximum(np.ceil([self.hits_at(left) for left in (0.9, 0.5, 0.1)]), 1).astype(np.int64)
+        hits = np.array([self.hits_at(left) for left in (0.9, 0.5, 0.1)])
+        return np.clip(np.ceil(hits), 1, float(LATEST)).astype(np.int64)
 
     def start(
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1

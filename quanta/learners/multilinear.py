@@ -69,15 +69,15 @@ class Multilinear(AbstractIndependent):
     axes: ClassVar[tuple[str, ...]] = ("steps", "parameters", "data", "compute")
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.target) and self.target > 0):
-            raise InputError(f"target is {self.target}; expected a strength above 0.")
+        check_above("target", self.target, most=1e9)
         if not 0 < self.initial < self.target:
             raise InputError(
                 f"initial is {self.initial}; expected a strength above 0 and below the target of {self.target}. "
                 "At 0 nothing is ever learned; at the target nothing is left to learn."
             )
-        if not (math.isfinite(self.rate) and self.rate > 0):
-            raise InputError(f"rate is {self.rate}; expected a learning rate above 0.")
+        if not math.isfinite(self._gap):
+            raise InputError(f"initial is {self.initial}; expected at least 1e-300 of the target of {self.target}.")
+        check_above("rate", self.rate)
         if not (math.isfinite(self.noise) and self.noise >= 0):
             raise InputError(f"noise is {self.noise}; expected a standard deviation of 0 or more.")
         check_above("parameters_per_subtask", self.parameters_per_subtask)

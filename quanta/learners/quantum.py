@@ -56,7 +56,7 @@ class Quantum(AbstractIndependent):
     axes: ClassVar[tuple[str, ...]] = ("steps", "parameters", "data", "compute")
 
     def __post_init__(self) -> None:
-        check_above("before", self.before)
+        check_above("before", self.before, most=1e30)
         if not 0 <= self.after < self.before:
             raise InputError(f"after is {self.after}; expected a loss of 0 or more, below the {self.before} before.")
         check_whole("hits", self.hits)
