@@ -213,7 +213,7 @@ class _Run:
                 loss = self.learner.measure(state)["loss"]
                 sound = np.abs(loss) <= _LARGEST
                 if not sound.all():
-                    raise Overflow(int(step), int(np.argmin(sound)), "Lower the learning rate, or what is at stake.")
+                    raise Overflow(int(step), int(np.argmin(sound)), "Lower the learning rate.")
                 self.state = state
                 self.loss.add(loss)
                 if self.exposures is not None:
