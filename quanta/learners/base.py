@@ -11,6 +11,7 @@ from quanta._errors import InputError
 
 DYNAMICS = ("expected", "sampled")
 AXES = ("steps", "parameters", "data", "compute")
+LEARNED = 0.25  # of its drop is left: a subtask counts as learned
 LATEST = 2**53  # examples or steps: beyond this, float64 cannot tell two moments apart
 
 
@@ -111,6 +112,11 @@ class AbstractLearner(abc.ABC):
     @property
     def descends(self) -> bool:
         """Whether the mean loss never rises in the mean field: not so of steps of a fixed length, which overshoot."""
+        return True
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether the mean field makes steps, of which ``truth`` knows: not so in a smooth world; may be a ClassVar."""
         return True
 
     @property

@@ -6,8 +6,8 @@ from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 
+from quanta._checks import check_above
 from quanta._errors import InputError
-from quanta.learners._checks import check_above
 from quanta.learners.base import AbstractLearner, Truth, checked, moment, no_steps
 
 _MOST_SUBTASKS = 4000  # of which the eigenvectors take a minute and 128 MB
@@ -73,6 +73,7 @@ class LinearCoupled(AbstractLearner):
     dynamics: ClassVar[tuple[str, ...]] = ("expected",)
     monotone: ClassVar[bool] = False
     generalises: ClassVar[bool] = True
+    has_steps: ClassVar[bool] = False
     bitwise: ClassVar[bool] = False
     exchangeable: ClassVar[bool] = False
 
