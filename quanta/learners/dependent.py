@@ -5,21 +5,24 @@ from typing import ClassVar, Literal, NamedTuple, final
 
 import numpy as np
 
+from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta.learners import _graph, _hits
 from quanta.learners._graph import GRAPHS, Graph
 from quanta.learners._nested import check_independent
-from quanta.learners.base import AbstractLearner, Truth, checked, moment, seen_so_far
+from quanta.learners.base import LEARNED, AbstractLearner, Truth, checked, moment, seen_so_far
 from quanta.learners.independent import AbstractIndependent
 from quanta.learners.multilinear import Multilinear
 
-_LEARNED = 0.25  # of the loss at the start is left: as a simulation counts what is learned
-_LEVELS = (0.9, 0.5, _LEARNED, 0.1)  # shares left whose moments a sampled run remembers
+_LEVELS = (0.9, 0.5, LEARNED, 0.1)  # shares left whose moments a sampled run remembers
 _MOST_PARENTS = 100
 
 
 class Growth(NamedTuple):
-    """State of a learner whose subtasks build on others: that of the clocks, Hits, field by field, and what is beyond it."""
+    """State of a learner whose subtasks build on others.
+
+    Flat, so that it can be stored as it is: the fields of the clocks, Hits, and what is beyond them.
+    """
 
     frequencies: np.ndarray
     """(n_subtasks,) p_k."""
@@ -52,7 +55,7 @@ class Growth(NamedTuple):
     @property
     def clocks(self) -> _hits.Hits:
         """How often each subtask was seen, and no crossings."""
-        seen = _hits.Hits(*self[: len(_hits.Hits._fields)])
+        seen = _hits.Hits(**{name: getattr(self, name) for name in _hits.Hits._fields})
         return seen._replace(levels=self.levels[:0], crossed=self.crossed[:, :0])
 
 
@@ -64,10 +67,11 @@ class Dependent(AbstractLearner):
     .. math::
         L_k(t) = L^\text{skill}_k(t - t_k), \qquad
         t_k = \max_{j \in \mathrm{parents}(k)} \big( t_j + \lceil T_j \rceil \big), \qquad
-        L^\text{skill}_j(T_j) = \tfrac14 L^\text{skill}_j(0)
+        L^\text{skill}_j(T_j) - L^\text{skill}_j(\infty)
+        = \tfrac14 \big( L^\text{skill}_j(0) - L^\text{skill}_j(\infty) \big)
 
-    A subtask is learned when a quarter of its loss is left; without parents it starts at once, and examples of it before
-    its start teach nothing. So frequency alone no longer decides when a subtask is learned: it may wait for rarer ones.
+    A subtask is learned when a quarter of its drop is left; without parents it starts at once, and examples of it
+    before its start teach nothing. So frequency alone no longer decides when a subtask is learned: it may wait for rarer ones.
     Expected, every subtask follows its mean-field curve from the moment at which its parents' mean-field curves have
     reached a quarter. Sampled, a subtask counts its hits since the very example with which the last parent was learned.
 
@@ -91,7 +95,7 @@ class Dependent(AbstractLearner):
     skill: AbstractIndependent = field(default_factory=Multilinear)
     """Learner of a single subtask, such as "threshold(hits=3)"."""
     graph: Literal["random", "shuffled", "tree", "chain", "edges"] = "random"
-    """Parents of subtask k: any before it, any before it in a random order, those at half its number, those just before it, or as edges say."""
+    """Parents of subtask k: any before it (shuffled: in a random order), at half its number, just before it, or by edges."""
     n_parents: int = 2
     """Parents of every subtask, drawn with replacement; 0 for none."""
     layout: int = 0
@@ -108,8 +112,8 @@ class Dependent(AbstractLearner):
             raise InputError(f"graph is {self.graph!r}; expected one of {', '.join(GRAPHS)}.")
         if self.graph == "edges" and not edges:
             raise InputError("graph is 'edges', but edges are none; expected pairs of parent and child.")
-        _check_whole("n_parents", self.n_parents, _MOST_PARENTS)
-        _check_whole("layout", self.layout, 2**63)
+        check_whole("n_parents", self.n_parents, least=0, most=_MOST_PARENTS)
+        check_whole("layout", self.layout, least=0, most=2**63)
         object.__setattr__(self, "edges", edges)
         if edges:  # spelt out, so that equal graphs are equal
             for name, value in (("graph", "edges"), ("n_parents", 0), ("layout", 0)):
@@ -124,6 +128,11 @@ class Dependent(AbstractLearner):
     def optimizer(self) -> str:
         """That of the skill."""
         return self.skill.optimizer
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether the skill does; else only what waited for its parents makes steps, see ``truth``."""
+        return self.skill.has_steps
 
     @property
     def dynamics(self) -> tuple[str, ...]:
@@ -170,7 +179,7 @@ class Dependent(AbstractLearner):
         began, counted = np.empty(0), np.zeros(p.size, dtype=np.int64)
         if not seen.sampled:
             began, counted = self._began(p, graph), np.empty(0, dtype=np.int64)
-        return Growth(*seen, began, counted, *graph)
+        return Growth(**seen._asdict(), began=began, counted=counted, **graph._asdict())
 
     def advance(self, state: Growth, time: int) -> Growth:
         """State after that many examples in all."""
@@ -186,7 +195,7 @@ class Dependent(AbstractLearner):
         taught = np.where(self.skill.speed(state.frequencies) > 0, hits - state.hits, 0)
         _graph_kernels.count(
             rng, before, int(then) - before, taught, state.order, state.first, state.parents,
-            state.levels, _LEVELS.index(_LEARNED), counted, crossed,
+            state.levels, _LEVELS.index(LEARNED), counted, crossed,
         )  # fmt: skip
         return state._replace(examples=then, hits=hits, counted=counted, crossed=crossed)
 
@@ -198,7 +207,7 @@ class Dependent(AbstractLearner):
         return {"loss": self.skill.expected(state.frequencies, since)}
 
     def truth(self, state: Growth) -> Truth:
-        """Onset and width of the steps made so far: all, or, if the skill alone makes none, of what waited for its parents.
+        """Onset and width of the steps made so far: all; if the skill alone makes none, of what waited for its parents.
 
         That is, at least as long as it then took to fall by half: a delayed exponential has a sharpness of 2 or more.
         """
@@ -222,12 +231,7 @@ class Dependent(AbstractLearner):
         return self._began(p, self.build(p.size)) + self.skill.onset(p)
 
     def _began(self, p: np.ndarray, graph: Graph) -> np.ndarray:
-        """Examples, a whole number, at which the parents of each subtask are learned in the mean field, (n_subtasks,)."""
+        """Examples, whole ones, at which the parents of each subtask are learned in the mean field, (n_subtasks,)."""
         from quanta.learners import _graph_kernels
 
-        return _graph_kernels.begin(*graph, np.ceil(self.skill.crossing(p, _LEARNED)))
-
-
-def _check_whole(name: str, value: int, most: int) -> None:
-    if isinstance(value, bool) or value != int(value) or not 0 <= value <= most:
-        raise InputError(f"{name} is {value}; expected a whole number from 0 to {most}.")
+        return _graph_kernels.begin(*graph, np.ceil(self.skill.crossing(p, LEARNED)))

@@ -29,9 +29,10 @@ class Mixture(AbstractLearner):
         \qquad \varphi = \frac{\sqrt 5 - 1}{2}
 
     The "weak quanta hypothesis": the frequencies are a power law, but only some subtasks are learned discretely. Losses
-    are shares of what each member has to learn, so they fall from 1 to 0 for both. Which subtasks are sharp depends on their number
-    alone: multiples of the golden ratio spread them evenly over all ranks, one that is sharp at a smaller f is sharp at a
-    larger one, and an intervention on the frequencies leaves them what they are. Truth knows the steps of the sharp ones.
+    are shares of what each member has to learn, so they fall from 1 to 0 for both. Which subtasks are sharp depends on
+    their number alone: multiples of the golden ratio spread them evenly over all ranks, one that is sharp at a smaller
+    f is sharp at a larger one, and an intervention on the frequencies leaves them what they are. Truth knows the steps
+    of the sharp ones.
 
     Where the members differ, the unit is that of the sharp one, and the optimizer unknown.
 
@@ -70,6 +71,11 @@ class Mixture(AbstractLearner):
     def optimizer(self) -> str:
         """Theirs, if it is the same."""
         return self.sharp.optimizer if self.sharp.optimizer == self.smooth.optimizer else "unknown"
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether its sharp subtasks make steps: those of kind "sharp" alone."""
+        return self.sharp.has_steps
 
     @property
     def dynamics(self) -> tuple[str, ...]:
@@ -141,7 +147,9 @@ class Mixture(AbstractLearner):
         return present[0].sharpness() if len(present) == 1 else math.nan
 
     def exponent(self, axis: str, zipf_exponent: float) -> float:
-        """The slower of both, which is what is left in the end."""
+        """The slower of both, which is what is left in the end; nan where one has no law, and along other axes."""
+        if axis not in self.axes:
+            return math.nan
         return float(np.max([member.exponent(axis, zipf_exponent) for member in self._present()]))
 
     def _present(self) -> list[AbstractIndependent]:
