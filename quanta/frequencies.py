@@ -13,6 +13,7 @@ from typing import final
 import numpy as np
 
 from quanta import _frequency_files as files
+from quanta._checks import check_whole
 from quanta._errors import InputError, quoted
 from quanta._zipf_fit import ZipfFit, fit_zipf
 
@@ -29,11 +30,6 @@ __all__ = [
     "read_changes",
     "read_counts",
 ]
-
-
-def _check_count(n_subtasks: int) -> None:
-    if isinstance(n_subtasks, bool) or not isinstance(n_subtasks, Integral) or n_subtasks < 1:
-        raise InputError(f"n_subtasks is {n_subtasks}; expected a whole number of at least 1.")
 
 
 def _check_above_zero(law: "AbstractFrequencies", log_ratio: Callable[[int], float]) -> None:
@@ -111,7 +107,7 @@ class Zipf(AbstractFrequencies):
     """Rank κ above 0 beyond which frequencies fall as e^(-k/κ); inf for none."""
 
     def __post_init__(self) -> None:
-        _check_count(self.n_subtasks)
+        check_whole("n_subtasks", self.n_subtasks)
         if not (math.isfinite(self.exponent) and self.exponent >= 0):
             raise InputError(f"exponent is {self.exponent}; expected a finite Zipf exponent of 0 or more.")
         if not (math.isfinite(self.offset) and self.offset >= 0):
@@ -162,7 +158,7 @@ class Uniform(AbstractFrequencies):
     """Number of subtasks n."""
 
     def __post_init__(self) -> None:
-        _check_count(self.n_subtasks)
+        check_whole("n_subtasks", self.n_subtasks)
 
     @property
     def size(self) -> int:
@@ -195,7 +191,7 @@ class ExponentialDecay(AbstractFrequencies):
     """Factor r between the frequencies of a subtask and of the one before, above 0 and at most 1."""
 
     def __post_init__(self) -> None:
-        _check_count(self.n_subtasks)
+        check_whole("n_subtasks", self.n_subtasks)
         if not 0 < self.decay <= 1:
             raise InputError(f"decay is {self.decay}; expected a factor above 0, and at most 1.")
         _check_above_zero(self, lambda k: (k - 1) * math.log(self.decay))

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from quanta import _cli, _simulate_report
+from quanta._checks import check_whole
 from quanta._curves import Curves
 from quanta._errors import InputError
 from quanta._grid import log_spaced
 from quanta.frequencies import FREQUENCIES, AbstractFrequencies, Empirical, Reweighted, Zipf, read_changes, read_counts
 from quanta.learners import LEARNERS, AbstractLearner, Overflow
 from quanta.learners.base import LATEST
-from quanta.tasks.base import check_whole
 
 if TYPE_CHECKING:
     import xarray as xr

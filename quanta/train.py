@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from quanta import _checkpoint, _cli, _train_report, _train_run
+from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta._grid import log_spaced
 from quanta._train_run import DESIGN, Kept, Plan
@@ -27,7 +28,6 @@ from quanta.frequencies import AbstractFrequencies, Zipf, read_changes
 from quanta.models import MODELS, AbstractModel, _memory
 from quanta.models.base import OPTIMIZERS, Diverged, Setting, require_torch
 from quanta.tasks import TASKS, AbstractTask
-from quanta.tasks.base import check_whole
 from quanta.tasks.stream import Stream
 
 if TYPE_CHECKING:

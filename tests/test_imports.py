@@ -78,7 +78,14 @@ def test_a_member_of_a_family_imports_numpy_scipy_and_its_own_family(path):
     """Kernels (files that begin with numba or torch) are members' own, imported by them at first use."""
     family = path.parent.name
     libraries = {*sys.stdlib_module_names, "numpy", "scipy", "numba", *(["torch"] if family == "models" else [])}
-    own = (f"quanta.{family}", *FAMILIES[family], "quanta._errors", "quanta._parts", "quanta.frequencies")
+    own = (
+        f"quanta.{family}",
+        *FAMILIES[family],
+        "quanta._checks",
+        "quanta._errors",
+        "quanta._parts",
+        "quanta.frequencies",
+    )
     for imported in _imports(path, at_import_time=True):
         allowed = imported.startswith(own) if _top(imported) == "quanta" else _top(imported) in libraries
         assert allowed, f"{_name(path)} imports {imported}"

@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 
-from quanta.learners._checks import check_above
+from quanta._checks import check_above
 from quanta.learners.base import AbstractLearner, Truth, checked, moment, seen_so_far
 
 

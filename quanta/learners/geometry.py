@@ -6,8 +6,8 @@ from typing import ClassVar, Literal, NamedTuple, final
 
 import numpy as np
 
+from quanta._checks import check_above
 from quanta._errors import InputError
-from quanta.learners._checks import check_above
 from quanta.learners.base import DYNAMICS, AbstractLearner, Overflow, Truth, checked, moment
 
 _LEVELS = (0.9, 0.5, 0.1)  # of the loss at the start: what is remembered of every curve

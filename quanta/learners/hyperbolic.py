@@ -6,8 +6,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from quanta._checks import check_above
 from quanta._errors import InputError
-from quanta.learners._checks import check_above
 from quanta.learners.base import DYNAMICS
 from quanta.learners.independent import AbstractIndependent
 

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
+from quanta._checks import check_above, check_whole
 from quanta._errors import InputError
 from quanta.learners import _noisy
 from quanta.learners._axes import room
 from quanta.learners._binomial import chance_below
-from quanta.learners._checks import check_above, check_whole
 from quanta.learners.base import Truth, checked
 from quanta.learners.independent import AbstractIndependent
 
@@ -81,7 +81,7 @@ class Multilinear(AbstractIndependent):
         if not (math.isfinite(self.noise) and self.noise >= 0):
             raise InputError(f"noise is {self.noise}; expected a standard deviation of 0 or more.")
         check_above("parameters_per_subtask", self.parameters_per_subtask)
-        check_whole("examples_per_subtask", self.examples_per_subtask)
+        check_whole("examples_per_subtask", self.examples_per_subtask, most=10**6)
 
     def start(
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1

@@ -6,8 +6,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from quanta._checks import check_above, check_whole
 from quanta._errors import InputError
-from quanta.learners._checks import check_above, check_whole
 from quanta.learners._hits import Hits
 from quanta.learners.base import Truth
 from quanta.learners.independent import AbstractIndependent
@@ -59,8 +59,8 @@ class Quantum(AbstractIndependent):
         check_above("before", self.before, most=1e30)
         if not 0 <= self.after < self.before:
             raise InputError(f"after is {self.after}; expected a loss of 0 or more, below the {self.before} before.")
-        check_whole("hits", self.hits)
-        check_whole("missing", self.missing, least=0)
+        check_whole("hits", self.hits, most=10**6)
+        check_whole("missing", self.missing, least=0, most=10**6)
         if self.missing == 1:
             raise InputError("missing is 1; expected 0 for none, or every so many, 2 or more. At 1 nothing is learned.")
         check_above("parameters_per_subtask", self.parameters_per_subtask)

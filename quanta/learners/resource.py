@@ -7,8 +7,8 @@ from typing import ClassVar, Literal, NamedTuple, final
 
 import numpy as np
 
+from quanta._checks import check_above
 from quanta._errors import InputError
-from quanta.learners._checks import check_above
 from quanta.learners.base import AbstractLearner, Truth, checked, moment, seen_so_far
 
 _WHOLE = 1e300  # effort beyond which nothing is left of any loss

@@ -6,7 +6,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from quanta.learners._checks import check_above
+from quanta._checks import check_above
 from quanta.learners.independent import AbstractIndependent
 
 

@@ -6,8 +6,8 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from quanta._checks import check_whole
 from quanta.learners._binomial import chance_below
-from quanta.learners._checks import check_whole
 from quanta.learners.independent import AbstractIndependent
 
 
@@ -39,7 +39,7 @@ class Threshold(AbstractIndependent):
     axes: ClassVar[tuple[str, ...]] = ("steps", "data")
 
     def __post_init__(self) -> None:
-        check_whole("hits", self.hits)
+        check_whole("hits", self.hits, most=10**6)
 
     @property
     def has_steps(self) -> bool:

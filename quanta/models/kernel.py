@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
+from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta.models.base import AbstractRun, Setting, check_flow
 from quanta.models.network import AbstractNetwork
-from quanta.tasks.base import check_whole
 from quanta.tasks.stream import Stream
 
 MAX_UNKNOWNS = 12_000

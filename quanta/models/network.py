@@ -5,9 +5,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta.models.base import AbstractModel
-from quanta.tasks.base import check_whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from quanta._checks import check_whole
 from quanta._errors import InputError
-from quanta.tasks.base import check_whole
 
 
 @dataclass(frozen=True, kw_only=True)

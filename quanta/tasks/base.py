@@ -4,7 +4,7 @@ import abc
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -249,9 +249,3 @@ class Strings:
 def one_answer(tokens: np.ndarray, answers: np.ndarray, subtask: np.ndarray, case: np.ndarray) -> Batch:
     """Examples of one answer each: ``tokens`` (n, length), all else (n,)."""
     return Batch(tokens, answers[:, None], subtask[:, None], case[:, None])
-
-
-def check_whole(name: str, value: Any, least: int) -> None:
-    """Refuse a field that is not a whole number of at least ``least``."""
-    if isinstance(value, bool) or not math.isfinite(value) or value != int(value) or value < least:
-        raise InputError(f"{name} is {value}; expected a whole number of at least {least}.")

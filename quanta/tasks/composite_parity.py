@@ -6,10 +6,10 @@ from typing import final
 
 import numpy as np
 
+from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta.frequencies import Empirical
 from quanta.tasks._parity import AbstractParity
-from quanta.tasks.base import check_whole
 
 
 @final

@@ -5,7 +5,8 @@ from typing import final
 
 import numpy as np
 
-from quanta.tasks.base import AbstractTask, Batch, Strings, check_whole, one_answer
+from quanta._checks import check_whole
+from quanta.tasks.base import AbstractTask, Batch, Strings, one_answer
 
 
 @final

@@ -6,9 +6,10 @@ from typing import Literal, final
 
 import numpy as np
 
+from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta.frequencies import Uniform
-from quanta.tasks.base import AbstractTask, Batch, check_whole
+from quanta.tasks.base import AbstractTask, Batch
 
 _BASE = 10
 _PLUS, _EQUALS = 10, 11

@@ -5,7 +5,8 @@ from typing import final
 
 import numpy as np
 
-from quanta.tasks.base import AbstractTask, Batch, check_whole, one_answer
+from quanta._checks import check_whole
+from quanta.tasks.base import AbstractTask, Batch, one_answer
 
 _MAX_KEYS = 10**6
 

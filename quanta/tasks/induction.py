@@ -6,9 +6,10 @@ from typing import ClassVar, final
 
 import numpy as np
 
+from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta.frequencies import Empirical
-from quanta.tasks.base import Probe, check_whole
+from quanta.tasks.base import Probe
 from quanta.tasks.next_token import N_MEASURED, AbstractNextToken, fixed_rng, log_softmax
 
 

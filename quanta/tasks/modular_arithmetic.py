@@ -6,8 +6,9 @@ from typing import final
 
 import numpy as np
 
+from quanta._checks import check_whole
 from quanta._errors import InputError
-from quanta.tasks.base import AbstractTask, Batch, Strings, check_whole, one_answer
+from quanta.tasks.base import AbstractTask, Batch, Strings, one_answer
 
 
 @final

@@ -6,9 +6,9 @@ from typing import final
 
 import numpy as np
 
+from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta.tasks._parity import AbstractParity
-from quanta.tasks.base import check_whole
 
 _MAX_SUBSET = 20  # a million cases; and no network finds the parity of so many bits
 _MAX_SUBSETS = 2**62

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta.frequencies import AbstractFrequencies
-from quanta.tasks.base import AbstractTask, Batch, check_whole
+from quanta.tasks.base import AbstractTask, Batch
 
 _MAX_BYTES = 4 * 2**30
 _RULES, _EVALUATION, _BATCHES, _WEIGHTS, _INPUTS = range(5)  # what a generator is for, second part of its key

@@ -7,12 +7,13 @@ from typing import Literal, final
 
 import numpy as np
 
+from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta.frequencies import AbstractFrequencies, Empirical, Uniform
 from quanta.tasks._byte_groups import OTHER
 from quanta.tasks._corpus import Corpus
 from quanta.tasks._survey import Survey, evaluation_windows, surveyed
-from quanta.tasks.base import AbstractTask, Batch, check_whole
+from quanta.tasks.base import AbstractTask, Batch
 
 _MAX_TOKENS = 10**6
 _NAMED = 2**16  # tokens up to which each has a name

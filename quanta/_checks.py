@@ -1,0 +1,34 @@
+"""Checks of numbers that a user gives: what is refused is named, with its value and its range."""
+
+import math
+from numbers import Integral
+from typing import Any
+
+from quanta._errors import InputError
+
+
+def check_above(name: str, value: float, *, most: float = math.inf) -> None:
+    """A finite number above 0, and at most ``most``.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if not (0 < value <= most and math.isfinite(value)):
+        limit = f", at most {most:g}" if math.isfinite(most) else ""
+        raise InputError(f"{name} is {value}; expected a finite number above 0{limit}.")
+
+
+def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) -> None:
+    """A whole number from ``least`` to ``most``: of an integer type, since 10.0 would be written otherwise than 10.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        span = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise InputError(f"{name} is {value}; expected a whole number {span}.")
