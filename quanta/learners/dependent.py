@@ -71,9 +71,10 @@ class Dependent(AbstractLearner):
         = \tfrac14 \big( L^\text{skill}_j(0) - L^\text{skill}_j(\infty) \big)
 
     A subtask is learned when a quarter of its drop is left; without parents it starts at once, and examples of it
-    before its start teach nothing. So frequency alone no longer decides when a subtask is learned: it may wait for rarer ones.
-    Expected, every subtask follows its mean-field curve from the moment at which its parents' mean-field curves have
-    reached a quarter. Sampled, a subtask counts its hits since the very example with which the last parent was learned.
+    before its start teach nothing. So frequency alone no longer decides when a subtask is learned: it may wait for
+    rarer ones. Expected, every subtask follows its mean-field curve from the moment at which its parents' mean-field
+    curves have reached a quarter. Sampled, a subtask counts its hits since the very example with which the last
+    parent was learned.
 
     The losses of a sampled run have the exact law of drawing example by example, however far apart checkpoints lie.
     So has the example at which each of its steps is said to be; but of a subtask that starts and falls between the same
@@ -95,7 +96,7 @@ class Dependent(AbstractLearner):
     skill: AbstractIndependent = field(default_factory=Multilinear)
     """Learner of a single subtask, such as "threshold(hits=3)"."""
     graph: Literal["random", "shuffled", "tree", "chain", "edges"] = "random"
-    """Parents of subtask k: any before it (shuffled: in a random order), at half its number, just before it, or by edges."""
+    """Parents of k: any before it (shuffled: in a random order), those at half its number, just before it, or as edges say."""
     n_parents: int = 2
     """Parents of every subtask, drawn with replacement; 0 for none."""
     layout: int = 0
