@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from quanta import _parts
+from quanta._checks import check_whole
 from quanta._errors import InputError
 
 DYNAMICS = ("expected", "sampled")
@@ -48,12 +49,6 @@ class AbstractLearner(abc.ABC):
 
     clock: ClassVar[str] = "examples"
     """What time counts: "examples" drawn, or "steps" of an optimiser that sees all subtasks at each."""
-    axes: ClassVar[tuple[str, ...]] = ("steps",)
-    """Along which resources its theory gives a loss, of ``AXES``."""
-    monotone: ClassVar[bool] = True
-    """Whether the loss of no subtask ever rises in the mean field."""
-    generalises: ClassVar[bool] = False
-    """Whether learning some subtasks moves the loss of another, even of one that never occurs."""
     bitwise: ClassVar[bool] = True
     """Whether a seed gives the same bits at any number of threads; where not, the same to rounding (linear algebra)."""
 
@@ -61,6 +56,24 @@ class AbstractLearner(abc.ABC):
     def dynamics(self) -> tuple[str, ...]:
         """Which dynamics it has, of ``DYNAMICS``; a ClassVar where that does not depend on its fields."""
         return DYNAMICS
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Along which resources its theory gives a loss, of ``AXES``; may be a ClassVar.
+
+        Not along steps where the losses depend on features or directions drawn at random.
+        """
+        return ("steps",)
+
+    @property
+    def monotone(self) -> bool:
+        """Whether the loss of no subtask ever rises in the mean field; may be a ClassVar."""
+        return True
+
+    @property
+    def generalises(self) -> bool:
+        """Whether learning some subtasks moves the loss of another, even of one that never occurs; may be a ClassVar."""
+        return False
 
     @property
     def exchangeable(self) -> bool:
@@ -150,7 +163,7 @@ class AbstractLearner(abc.ABC):
         Raises
         ------
         InputError
-            If the frequencies are not a distribution, or the dynamics are not among its own.
+            If the frequencies are not a distribution, the dynamics are not among its own, or no batch has that size.
         """
 
     @abc.abstractmethod
@@ -225,22 +238,40 @@ class AbstractLearner(abc.ABC):
     def limited(self, axis: str, frequencies: np.ndarray, amount: float) -> np.ndarray:
         """Loss of every subtask, (n_subtasks,), with so much of a resource and as much as it needs of the others.
 
+        Along "steps" that is the mean field at this time on its clock, between two whole ones in proportion; a member
+        that has another axis overrides this.
+
         Raises
         ------
         InputError
-            If its theory says nothing of that axis.
+            If its theory says nothing of that axis, or the amount is not above 0.
         """
-        raise InputError(f"{type(self).__name__} has no law along {axis}; expected one of {', '.join(self.axes)}.")
+        self._check_amount(axis, amount)
+        whole = int(amount)
+        state = self.advance(self.start(frequencies, np.random.default_rng(0)), whole)
+        loss = self.measure(state)["loss"]
+        if whole == amount:
+            return loss
+        return loss + (amount - whole) * (self.measure(self.advance(state, whole + 1))["loss"] - loss)
+
+    def _check_amount(self, axis: str, amount: float) -> None:
+        """Refuse an axis along which there is no law, and an amount that is none."""
+        if axis not in self.axes:
+            known = f"one of {', '.join(self.axes)}" if self.axes else "a learner that has one"
+            raise InputError(f"{type(self).__name__} has no law along {axis}; expected {known}.")
+        if not 0 < amount < math.inf:
+            raise InputError(f"the amount of {axis} is {amount}; expected a finite number above 0.")
 
 
-def checked(learner: AbstractLearner, frequencies: np.ndarray, dynamics: str) -> np.ndarray:
-    """Frequencies as float64, and dynamics that the learner has.
+def checked(learner: AbstractLearner, frequencies: np.ndarray, dynamics: str, batch_size: int) -> np.ndarray:
+    """Frequencies as float64, dynamics that the learner has, and a size that a batch can have.
 
     Raises
     ------
     InputError
-        If they are not a distribution, or not its dynamics.
+        If they are not a distribution, not its dynamics, or not a whole number of examples.
     """
+    check_whole("batch_size", batch_size)
     if dynamics not in learner.dynamics:
         raise InputError(
             f"dynamics is {dynamics!r}; expected {' or '.join(map(repr, learner.dynamics))} "

@@ -173,7 +173,7 @@ class Dependent(AbstractLearner):
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1
     ) -> Growth:
         """State before the first example; see the base."""
-        p = checked(self, frequencies, dynamics)
+        p = checked(self, frequencies, dynamics, batch_size)
         graph = self.build(p.size)
         levels = np.maximum(np.ceil([self.skill.hits_at(left) for left in _LEVELS]), 1).astype(np.int64)
         seen = _hits.start(p, rng, dynamics, levels)

@@ -70,7 +70,7 @@ class Domino(AbstractLearner):
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1
     ) -> Queue:
         """State before the first step; see the base."""
-        p = checked(self, frequencies, dynamics)
+        p = checked(self, frequencies, dynamics, batch_size)
         return Queue(p, np.array(0, dtype=np.int64), *_queue(p))
 
     def advance(self, state: Queue, time: int) -> Queue:

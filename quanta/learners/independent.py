@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 
-from quanta._errors import InputError
 from quanta.learners import _hits
 from quanta.learners._axes import Split, best_split, room
 from quanta.learners.base import LATEST, AbstractLearner, Truth, checked, no_steps, seen_so_far
@@ -57,7 +56,7 @@ class AbstractIndependent(AbstractLearner):
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1
     ) -> _hits.Hits:
         """State before the first example; see the base."""
-        return _hits.start(checked(self, frequencies, dynamics), rng, dynamics, self.levels())
+        return _hits.start(checked(self, frequencies, dynamics, batch_size), rng, dynamics, self.levels())
 
     def advance(self, state: _hits.Hits, time: int) -> _hits.Hits:
         """State after that many examples in all."""
@@ -167,9 +166,3 @@ class AbstractIndependent(AbstractLearner):
     def with_data(self, frequencies: np.ndarray, examples: float) -> np.ndarray:
         """Mean loss of every subtask, (n_subtasks,), over data sets of so many examples; here each is seen once."""
         return self.expected(frequencies, examples)
-
-    def _check_amount(self, axis: str, amount: float) -> None:
-        if axis not in self.axes:
-            raise InputError(f"{type(self).__name__} has no law along {axis}; expected one of {', '.join(self.axes)}.")
-        if not 0 < amount < math.inf:
-            raise InputError(f"the amount of {axis} is {amount}; expected a finite number above 0.")

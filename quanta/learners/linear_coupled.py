@@ -70,6 +70,7 @@ class LinearCoupled(AbstractLearner):
     units: ClassVar[str] = "squared error"
     optimizer: ClassVar[str] = "sgd"
     clock: ClassVar[str] = "steps"
+    axes: ClassVar[tuple[str, ...]] = ()
     dynamics: ClassVar[tuple[str, ...]] = ("expected",)
     monotone: ClassVar[bool] = False
     generalises: ClassVar[bool] = True
@@ -96,7 +97,7 @@ class LinearCoupled(AbstractLearner):
         InputError
             If there are too many subtasks for their eigenvectors, or frequencies too far apart.
         """
-        p = checked(self, frequencies, dynamics)
+        p = checked(self, frequencies, dynamics, batch_size)
         self._check(p)
         features = rng.standard_normal((p.size, max(1, round(self.dimensions * p.size))))
         features /= np.linalg.norm(features, axis=1, keepdims=True)

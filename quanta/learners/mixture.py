@@ -105,7 +105,7 @@ class Mixture(AbstractLearner):
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1
     ) -> _hits.Hits:
         """State before the first example: one clock for both."""
-        return _hits.start(checked(self, frequencies, dynamics), rng, dynamics, self.sharp.levels())
+        return _hits.start(checked(self, frequencies, dynamics, batch_size), rng, dynamics, self.sharp.levels())
 
     def advance(self, state: _hits.Hits, time: int) -> _hits.Hits:
         """State after that many examples in all."""

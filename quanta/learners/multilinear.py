@@ -89,7 +89,7 @@ class Multilinear(AbstractIndependent):
         """State before the first example; see the base. With noise, too large a ``rate`` for the batch is refused."""
         if dynamics == "expected" or self.noise == 0:
             return AbstractIndependent.start(self, frequencies, rng, dynamics=dynamics, batch_size=batch_size)
-        p = checked(self, frequencies, dynamics)
+        p = checked(self, frequencies, dynamics, batch_size)
         return _noisy.start(p, rng, batch_size=batch_size, target=self.target, initial=self.initial, rate=self.rate)
 
     def advance(self, state: Any, time: int) -> Any:

@@ -108,7 +108,7 @@ class Resource(AbstractLearner):
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1
     ) -> Competition:
         """State before the first step; see the base."""
-        return Competition(checked(self, frequencies, dynamics), np.array(0, dtype=np.int64), np.array(0.0))
+        return Competition(checked(self, frequencies, dynamics, batch_size), np.array(0, dtype=np.int64), np.array(0.0))
 
     def advance(self, state: Competition, time: int) -> Competition:
         """State after that many steps in all."""
