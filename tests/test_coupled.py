@@ -8,7 +8,18 @@ from scipy import integrate, special, stats
 
 from quanta._errors import InputError
 from quanta.frequencies import Uniform, Zipf
-from quanta.learners import Domino, Exponential, Geometry, LinearCoupled, Overflow, Resource
+from quanta.learners import (
+    LEARNERS,
+    Dependent,
+    Domino,
+    Exponential,
+    Geometry,
+    LinearCoupled,
+    Mixture,
+    Overflow,
+    Resource,
+)
+from quanta.simulate import simulate
 from quanta.worlds import shapes
 
 
@@ -131,6 +142,53 @@ def test_waste_decides_the_exponent(waste, expected):
     # of 10⁵ subtasks some never come: their share of the law is known
     beyond = special.zeta(1.6, 10**5 + 1) / special.zeta(1.6)
     assert slope(when, p @ loss * (1 - beyond) + beyond) == pytest.approx(expected, abs=0.03)
+
+
+# ----------------------------------------------------------------------------------------------- the law along steps
+
+IN_STEPS = {
+    "resource": Resource(),
+    "domino": Domino(),
+    "geometry": Geometry(descent="sgd", rate=0.3),
+    "geometry, cross-entropy": Geometry(descent="sgd", rate=0.3, objective="cross-entropy"),
+    "dependent": Dependent(),
+    "mixture": Mixture(),
+}
+in_steps = pytest.mark.parametrize("learner", IN_STEPS.values(), ids=IN_STEPS)
+
+
+@in_steps
+def test_the_loss_limited_by_steps_is_that_of_a_run_of_so_many(learner):
+    p = Zipf(n_subtasks=6, exponent=1.0).probabilities()
+    when = [1, 30, 31]
+    loss, _ = run(learner, p, when)
+    for i, steps in enumerate(when):
+        np.testing.assert_allclose(learner.limited("steps", p, steps), loss[:, i], rtol=1e-9)
+    np.testing.assert_allclose(learner.limited("steps", p, 30.25), 0.75 * loss[:, 1] + 0.25 * loss[:, 2], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("learner", "axis"),
+    [*((learner, "steps") for learner in IN_STEPS.values()), (Geometry(directions="random"), "parameters")],
+    ids=str,
+)
+@pytest.mark.parametrize("amount", [0, -1.0, math.nan, math.inf])
+def test_an_amount_of_a_resource_that_cannot_be_is_refused(learner, axis, amount):
+    with pytest.raises(InputError, match=f"the amount of {axis} is {amount}; expected a finite number above 0"):
+        learner.limited(axis, two(0.1), amount)
+
+
+@pytest.mark.parametrize("learner", [LinearCoupled(), Geometry()], ids=str)
+def test_where_features_are_drawn_at_random_no_law_in_steps_is_claimed(learner):
+    with pytest.raises(InputError, match="has no law along steps; expected a learner that has one"):
+        learner.limited("steps", two(0.1), 10)
+
+
+@pytest.mark.parametrize("learner", [cls() for cls in LEARNERS.values()], ids=LEARNERS)
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5])
+def test_a_batch_that_cannot_be_is_refused(learner, batch_size):
+    with pytest.raises(InputError, match=f"batch_size is {batch_size}; expected a whole number of at least 1"):
+        learner.start(two(0.1), np.random.default_rng(0), batch_size=batch_size)
 
 
 # ------------------------------------------------------------------------------------------------------------ domino
@@ -309,6 +367,47 @@ def test_onsets_under_signs_are_those_of_the_mean_field_of_many_dimensions():
         np.testing.assert_allclose(np.mean(ratio, axis=0), 1.0, atol=0.06)
 
 
+def test_no_onset_is_declared_under_adam_and_a_run_is_long_enough_all_the_same():
+    p = Zipf(n_subtasks=6, exponent=1.0).probabilities()
+    for objective in ("squared", "cross-entropy"):
+        learner = Geometry(objective=objective)
+        assert np.all(np.isnan(learner.onset(p)))
+        loss, state = run(learner, p, [learner.horizon(p)])
+        assert np.all(loss < 0.1 * learner.chance_loss)
+        assert np.all(np.isfinite(learner.truth(state).width))
+
+
+@pytest.mark.parametrize("descent", ["sgd", "signgd", "adam"])
+def test_a_rate_so_low_that_no_run_is_long_enough_is_named_and_so_many_steps_are_made_all_the_same(descent):
+    law, learner = Zipf(n_subtasks=3), Geometry(descent=descent, rate=1e-9)
+    with pytest.raises(InputError, match=r"^rate is 1e-09[^\n]* Give --steps[.]$"):
+        learner.horizon(law.probabilities())
+    assert simulate(law, learner, steps=5, n_checkpoints=5)["step"][-1] == 5
+
+
+def test_a_memory_longer_than_any_run_is_named():
+    p = Zipf(n_subtasks=3).probabilities()
+    with pytest.raises(InputError, match=r"beta2 is 0.9999999999, and takes 1e\+10 steps .* Give --steps"):
+        Geometry(beta2=0.9999999999).horizon(p)
+    assert Geometry(beta2=0.9999999999, descent="signgd").horizon(p) == Geometry(descent="signgd").horizon(p)
+
+
+@pytest.mark.parametrize("objective", ["squared", "cross-entropy"])
+def test_only_skills_that_do_not_meet_have_laws_in_steps(objective):
+    p = Zipf(n_subtasks=5, exponent=1.0).probabilities()
+    alone = Geometry(descent="sgd", objective=objective)
+    assert (alone.axes, alone.monotone, alone.exchangeable, alone.generalises) == (("steps",), True, True, False)
+    assert alone.exponent("steps", 1.5) == pytest.approx(-0.5 / 1.5)
+    assert slope(p, alone.onset(p)) == pytest.approx(-1, abs=0.02)
+    for fields in ({"descent": "signgd"}, {"descent": "adam"}, {"descent": "sgd", "directions": "random"}):
+        learner = Geometry(objective=objective, **fields)
+        assert (learner.monotone, learner.exchangeable, learner.generalises) == (False, False, True)
+        shared = objective == "squared" and learner.directions == "random"
+        assert learner.axes == (("parameters",) if shared else ())
+        assert math.isnan(learner.exponent("steps", 1.5))
+        assert learner.exponent("parameters", 1.5) == pytest.approx(-0.5 if shared else math.nan, nan_ok=True)
+
+
 @pytest.mark.parametrize(("descent", "exponent"), [("signgd", 0.45), ("adam", 0.335)])
 def test_skills_that_share_dimensions_have_the_time_scaling_law_of_the_paper(descent, exponent):
     """Liu et al. (2025), figure 10, their α = 1.4: 1000 skills in 100 dimensions, between 80 and 200 steps.
@@ -323,6 +422,9 @@ def test_skills_that_share_dimensions_have_the_time_scaling_law_of_the_paper(des
     assert np.mean(slopes) == pytest.approx(-exponent, abs=0.05)
 
 
+SHARED = Geometry(directions="random")  # of a law of dimensions
+
+
 def least_squares(p, n_dim, seed):
     """The squared errors, (n_subtasks,), at the minimum of their mean in random directions."""
     learner = Geometry(n_dim=n_dim, directions="random")
@@ -334,7 +436,7 @@ def test_the_loss_that_so_many_dimensions_leave_falls_as_in_the_paper():
     """Liu et al. (2025), figure 10: α_N ≈ .63 between 40 and 220 dimensions, their α = 1.4."""
     p = Zipf(n_subtasks=1000, exponent=1.4).probabilities()
     dimensions = [40, 220]
-    law = np.stack([Geometry().limited("parameters", p, n) for n in dimensions], axis=-1)
+    law = np.stack([SHARED.limited("parameters", p, n) for n in dimensions], axis=-1)
     found = np.mean([np.stack([least_squares(p, n, s) for n in dimensions], axis=-1) for s in range(12)], axis=0)
     np.testing.assert_allclose(p @ law, p @ found, rtol=0.06)
     rare = slice(100, None)
@@ -353,14 +455,15 @@ def test_gradient_descent_ends_where_the_law_of_dimensions_says():
 def test_the_law_of_dimensions_tends_to_its_exponent():
     p = Zipf(n_subtasks=10**6, exponent=1.6).probabilities()
     dimensions = np.geomspace(100, 1000, 4)
-    loss = [p @ Geometry().limited("parameters", p, n) for n in dimensions]
-    assert slope(dimensions, loss) == pytest.approx(Geometry().exponent("parameters", 1.6), abs=0.02)
+    loss = [p @ SHARED.limited("parameters", p, n) for n in dimensions]
+    assert slope(dimensions, loss) == pytest.approx(SHARED.exponent("parameters", 1.6), abs=0.02)
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"n_dim": 0}, "n_dim is 0; expected a whole number of at least 1"),
+        ({"n_dim": 0}, "n_dim is 0; expected a whole number from 1 to 100000000"),
+        *(({"n_dim": n}, f"n_dim is {n}; expected a whole number") for n in (math.inf, math.nan, 10.0, True)),
         ({"rate": 0.04}, r"rate is 0.04; expected at most 1/√n_dim = 0.0316 for adam"),
         ({"rate": -1.0}, "rate is -1.0"),
         ({"beta1": 1.0}, "beta1 is 1.0; expected at least 0, and below 1"),

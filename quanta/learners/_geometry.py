@@ -175,8 +175,9 @@ def mean_field(
 ) -> None:  # fmt: skip
     """When losses fall to ``levels`` in very many orthogonal directions, into ``crossed`` (n_subtasks, n_levels).
 
-    There, under SignGD or Adam, the components of the gradient are normal, and of one size: its length over √n_dim. Divided by it they move every
-    skill in proportion to its pull, and their signs √(2/π) times as much. Gives up after ``most`` steps.
+    There, under SignGD, the components of the gradient are normal, and of one size: its length over √n_dim. Their signs
+    move every skill in proportion to its pull, √(2/π) times as much as the components divided by that size. Of Adam it
+    is a guess, for the length of a run: it takes the ratio of its two means for a sign. Gives up after ``most`` steps.
     """
     descent, rate, betas = how
     u, pull, momentum = np.zeros(p.size), np.zeros(p.size), np.zeros(p.size)

@@ -6,13 +6,14 @@ from typing import ClassVar, Literal, NamedTuple, final
 
 import numpy as np
 
-from quanta._checks import check_above
+from quanta._checks import check_above, check_whole
 from quanta._errors import InputError
 from quanta.learners.base import DYNAMICS, AbstractLearner, Overflow, Truth, checked, moment
 
 _LEVELS = (0.9, 0.5, 0.1)  # of the loss at the start: what is remembered of every curve
 _MOST_COMPONENTS = 10**8  # of directions: 1.2 GB while they are drawn, and a tenth of a second a step
 _MOST_STEPS = 10**6  # that are looked ahead for an onset
+_LONGEST = 10**8  # steps of a run whose length is not given: they are made one by one
 
 
 class Position(NamedTuple):
@@ -60,8 +61,12 @@ class Geometry(AbstractLearner):
     by leaving one out: g is t · (Σ p t tᵀ)⁻¹ t of a direction that the others do not know, q = |x|²/n_dim the square of
     the skill that they give it by chance. Rare subtasks end above their start.
 
-    A constant step never settles. Under SignGD, whose step has one size to the end, the frequent subtasks go to and fro, and their
-    pull hides that of those rarer by more than about the rate: the expected run ends in a cycle.
+    A constant step never settles. Under SignGD, whose step has one size to the end, the frequent subtasks go to and fro,
+    and their pull hides that of those rarer by more than about the rate: the expected run ends in a cycle.
+
+    Onsets are declared among orthogonal directions, of SGD and of SignGD. Those of Adam are not: its two means weigh the
+    past otherwise, so that what it divides is neither a sign nor in proportion to the pull. A mean field that takes it for
+    a sign is late by up to a fifth (for the last of six subtasks), however many dimensions there are.
 
     References
     ----------
@@ -95,14 +100,9 @@ class Geometry(AbstractLearner):
 
     clock: ClassVar[str] = "steps"
     dynamics: ClassVar[tuple[str, ...]] = DYNAMICS
-    axes: ClassVar[tuple[str, ...]] = ("steps", "parameters")
-    monotone: ClassVar[bool] = False
-    generalises: ClassVar[bool] = True
-    exchangeable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_dim, bool) or self.n_dim != int(self.n_dim) or self.n_dim < 1:
-            raise InputError(f"n_dim is {self.n_dim}; expected a whole number of at least 1.")
+        check_whole("n_dim", self.n_dim, most=_MOST_COMPONENTS)
         for name, choices in _CHOICES.items():
             if (value := getattr(self, name)) not in choices:
                 raise InputError(f"{name} is {value!r}; expected one of {', '.join(choices)}.")
@@ -127,6 +127,32 @@ class Geometry(AbstractLearner):
         return "sgd" if self.descent == "sgd" else "adam"
 
     @property
+    def axes(self) -> tuple[str, ...]:
+        """Steps, of skills that do not meet; parameters, where random directions share them under the squared error."""
+        shared = self.directions == "random" and self.objective == "squared"
+        return ("steps",) * (not self.generalises) + ("parameters",) * shared
+
+    @property
+    def generalises(self) -> bool:
+        """Skills meet but under SGD along orthogonal directions."""
+        return not (self.descent == "sgd" and self.directions == "orthogonal")
+
+    @property
+    def monotone(self) -> bool:
+        """Only skills that do not meet are, at a stable rate."""
+        return not self.generalises
+
+    @property
+    def exchangeable(self) -> bool:
+        """Only skills that do not meet are: how others meet depends on their directions."""
+        return not self.generalises
+
+    @property
+    def onset_exponent(self) -> float:
+        """1 of skills that do not meet."""
+        return math.nan if self.generalises else 1.0
+
+    @property
     def descends(self) -> bool:
         """SGD does, at a stable rate; a step of one length overshoots in the end."""
         return self.descent == "sgd"
@@ -146,7 +172,7 @@ class Geometry(AbstractLearner):
         InputError
             If there are too few dimensions, or SGD is unstable on the squared error at that rate.
         """
-        p = checked(self, frequencies, dynamics)
+        p = checked(self, frequencies, dynamics, batch_size)
         directions = self._directions(p.size, rng)
         if self.descent == "sgd" and self.objective == "squared":
             self._check_stable(p, directions, batch_size if dynamics == "sampled" else math.inf)
@@ -211,19 +237,37 @@ class Geometry(AbstractLearner):
         return Truth(onset=seen, width=np.where(np.isnan(seen), np.nan, np.log(late / early)))
 
     def onset(self, frequencies: np.ndarray) -> np.ndarray:
-        """Steps at half loss in very many orthogonal directions; nan for random ones."""
-        if self.directions == "random":
+        """Steps at half loss in very many orthogonal directions; nan, not declared, for random ones and under Adam."""
+        if self.directions == "random" or self.descent == "adam":
             return np.full(np.shape(frequencies), np.nan)
         return self._mean_field(frequencies)
 
     def horizon(self, frequencies: np.ndarray) -> float:
         """Five times the last onset among orthogonal directions (ten times that of SGD, which ends exponentially).
 
-        And as long as Adam remembers a gradient that was larger.
+        And as long as Adam remembers a gradient that was larger; its last onset is only guessed, up to a fifth too late.
+
+        Raises
+        ------
+        InputError
+            If no onset is known, or it lies so far ahead that the length of the run should be chosen.
         """
         onset = self._mean_field(frequencies)
+        if np.any(np.isnan(onset)):
+            raise InputError(
+                f"rate is {self.rate}, at which not all is half learned within {_MOST_STEPS} steps; expected a larger one, "
+                "or to be told how long to run. Give --steps."
+            )
         last = float(np.max(onset[np.isfinite(onset)], initial=1.0))
-        return 10 * last if self.descent == "sgd" else 5 * last + (self.descent == "adam") / (1 - self.beta2)
+        memory = 1 / (1 - self.beta2) if self.descent == "adam" else 0.0
+        horizon = (10 if self.descent == "sgd" else 5) * last + memory
+        if horizon > _LONGEST:
+            field, value = ("beta2", self.beta2) if memory > _LONGEST / 2 else ("rate", self.rate)
+            raise InputError(
+                f"{field} is {value}, and takes {horizon:.2g} steps one by one; expected at most {_LONGEST:.0e} "
+                "where it is not told how long to run. Give --steps."
+            )
+        return horizon
 
     def sampled_horizon(self, frequencies: np.ndarray, batch_size: int) -> float:
         """As long, and until the rarest has been drawn twenty times."""
@@ -231,18 +275,23 @@ class Geometry(AbstractLearner):
         return max(self.horizon(p), 20 / (float(np.min(p[p > 0])) * batch_size))
 
     def exponent(self, axis: str, zipf_exponent: float) -> float:
-        """-α = 1 - s in parameters."""
-        if axis != "parameters" or not zipf_exponent > 1:
-            return math.nan
-        return 1 - zipf_exponent
+        """-α = 1 - s in parameters; in steps see the base."""
+        if axis != "parameters":
+            return AbstractLearner.exponent(self, axis, zipf_exponent)
+        return 1 - zipf_exponent if axis in self.axes and zipf_exponent > 1 else math.nan
 
     def limited(self, axis: str, frequencies: np.ndarray, amount: float) -> np.ndarray:
-        """Squared error, (n_subtasks,), that so many dimensions leave to random directions, in their mean; see above."""
-        if axis != "parameters" or self.objective != "squared":
+        """Along "parameters": squared error, (n_subtasks,), that so many dimensions leave, in the mean over directions.
+
+        Raises
+        ------
+        InputError
+            If there is no law along that axis, or the amount is not above 0.
+        """
+        if axis != "parameters":
             return AbstractLearner.limited(self, axis, frequencies, amount)
+        self._check_amount(axis, amount)
         p = np.asarray(frequencies, dtype=np.float64)
-        if not amount > 0:
-            return np.ones(p.size)
         known = np.where(p > 0, 1.0, 0.0)  # p g / (1 + p g)
         if amount < known.sum():
             from scipy import optimize
@@ -263,9 +312,8 @@ class Geometry(AbstractLearner):
                 "Or take directions='random'."
             )
         if self.directions == "orthogonal" and self.descent == "sgd":
-            return np.empty(
-                (0, n_subtasks), dtype=np.float32
-            )  # SGD knows no axes: any orthogonal directions make the same world
+            # SGD knows no axes: any orthogonal directions make the same world
+            return np.empty((0, n_subtasks), dtype=np.float32)
         self._check_size(n_subtasks)
         rows = rng.standard_normal((n_subtasks, self.n_dim))
         if self.directions == "random":
@@ -277,7 +325,7 @@ class Geometry(AbstractLearner):
         return rows.astype(np.float32)  # a step reads them all: what it takes is the time to read
 
     def _check_stable(self, p: np.ndarray, directions: np.ndarray, batch_size: float) -> None:
-        """Refuse a rate at which the mean square of what is left grows: beyond 2/λ of the curvature, and of batches, less."""
+        """Refuse a rate at which the mean square of what is left grows: at 2/λ of the curvature, or less in batches."""
         steepest = float(np.max(p))
         if directions.size:
             scaled = np.sqrt(p)[:, None] * directions
@@ -291,7 +339,7 @@ class Geometry(AbstractLearner):
         return ("sgd", "signgd", "adam").index(self.descent), float(self.rate), (float(self.beta1), float(self.beta2))
 
     def _mean_field(self, frequencies: np.ndarray) -> np.ndarray:
-        """Steps at half loss, (n_subtasks,), among orthogonal directions; inf for what never occurs, nan beyond 10⁶ steps.
+        """Steps at half loss, (n_subtasks,), in orthogonal directions; inf for what never occurs, nan beyond 10⁶ steps.
 
         Of SGD a closed form: of the squared error exact, of cross-entropy that of the flow, u + e^u = 1 + η p t.
         """
@@ -314,8 +362,8 @@ class Geometry(AbstractLearner):
         """Refuse directions that would not fit into memory."""
         if n_subtasks * self.n_dim > _MOST_COMPONENTS:
             raise InputError(
-                f"{n_subtasks} directions in n_dim = {self.n_dim} dimensions have {n_subtasks * self.n_dim:.1e} components; "
-                f"expected at most {_MOST_COMPONENTS:.0e}. Take fewer subtasks or dimensions."
+                f"{n_subtasks} directions in n_dim = {self.n_dim} dimensions have {n_subtasks * self.n_dim:.1e} "
+                f"components; expected at most {_MOST_COMPONENTS:.0e}. Take fewer subtasks or dimensions."
             )
 
 
