@@ -12,6 +12,7 @@ from quanta._errors import InputError
 from quanta.learners.base import AbstractLearner, Truth, checked, moment, seen_so_far
 
 _WHOLE = 1e300  # effort beyond which nothing is left of any loss
+_MOST = 1e12  # waste and rate: far beyond, only the unit of time changes, until numbers overflow
 _FEW = 1000  # distinct frequencies up to which every pair of subtasks is summed
 
 
@@ -74,12 +75,14 @@ class Resource(AbstractLearner):
 
     clock: ClassVar[str] = "steps"
     dynamics: ClassVar[tuple[str, ...]] = ("expected",)
-    optimizer: ClassVar[str] = "adam"  # whose step has one length, shared among all directions
+    # The path is that of gradient descent, at a speed that depends on all that is left: a convex world may look as sharp as
+    # Zipf's exponent. So it is no bound of SGD's or Adam's that single curves must beat, whatever the waste.
+    optimizer: ClassVar[str] = "unknown"
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.waste) and self.waste >= 0):
-            raise InputError(f"waste is {self.waste}; expected a finite amount of 0 or more.")
-        check_above("rate", self.rate)
+        if not 0 <= self.waste <= _MOST:
+            raise InputError(f"waste is {self.waste}; expected a finite amount of 0 or more, at most {_MOST:g}.")
+        check_above("rate", self.rate, most=_MOST)
         if self.objective not in ("squared", "cross-entropy"):
             raise InputError(f"objective is {self.objective!r}; expected 'squared' or 'cross-entropy'.")
 
@@ -95,11 +98,16 @@ class Resource(AbstractLearner):
 
     @property
     def onset_exponent(self) -> float:
-        """1, as long as anything is wasted and subtasks are rare enough; without waste, frequency alone does not decide."""
+        """1 of subtasks so rare that more is wasted than learned; without waste, nan: frequency alone does not decide.
+
+        The onset of the k-th is about (c k + 0.35 N₀/p_k)/η, c = 1.04 for s = 2, 1.3 for s = 1.5: γ = 1 begins at the rank
+        at which p_k k is N₀/3, and before, where all is learned in turn, γ is 1/s. At the default waste, that is rank 600
+        for s = 2, and 200 000 for s = 1.5: in a smaller world no subtask is so rare.
+        """
         return 1.0 if self.waste else math.nan
 
     def exponent(self, axis: str, zipf_exponent: float) -> float:
-        """-α/(1 + α), or -α where nothing is wasted; α = s - 1."""
+        """-α/(1 + α), beyond the rank where ``onset_exponent`` begins; -α before, or where nothing is wasted; α = s - 1."""
         if self.waste or axis != "steps" or not zipf_exponent > 1:
             return AbstractLearner.exponent(self, axis, zipf_exponent)
         return 1 - zipf_exponent
@@ -209,7 +217,8 @@ class Resource(AbstractLearner):
             # 1 - exp(-e^x) is bounded in the strip |Im x| < π/2, which fixes how fast the polynomial converges to 1e-15
             degree = math.ceil(35 / math.asinh(math.pi / (at[-1] - at[0])))
             skill = np.polynomial.Chebyshev.interpolate(total, degree, domain=at[[0, -1]])(at)
-        return ((skill + self.waste * wanted) / self.rate)[where]
+        with np.errstate(over="ignore"):  # later than any number is never
+            return ((skill + self.waste * wanted) / self.rate)[where]
 
 
 def _omega(given: np.ndarray) -> np.ndarray:
