@@ -108,6 +108,7 @@ def test_a_law_says_as_which_power_of_the_rank_it_falls_in_the_end(law, exponent
 SETTINGS = {  # who: (frequencies as they write them, at their setting; the law here)
     "Michaud 2023, paper, α = 0.4": (lambda k: k ** -(0.4 + 1), Zipf(n_subtasks=500, exponent=1.4)),
     "Michaud 2023, code, alpha = 1.4": (lambda k: k**-1.4, Zipf(n_subtasks=500, exponent=1.4)),
+    "Hutter 2021, α = 0.4": (lambda k: k ** -(0.4 + 1), Zipf(n_subtasks=100, exponent=1.4)),
     "Nam 2024, paper, α = 0.6": (lambda k: k ** -(0.6 + 1), Zipf(n_subtasks=5, exponent=1.6)),
     "Nam 2024, code, alpha = 1.6": (lambda k: k**-1.6, Zipf(n_subtasks=5, exponent=1.6)),
     "Liu 2025, paper and code, alpha = 2": (lambda k: k**-2.0, Zipf(n_subtasks=10, exponent=2.0)),

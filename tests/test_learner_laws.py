@@ -41,11 +41,8 @@ DECLARED = {
     **MEMBERS,
     "much waste": Resource(waste=100.0),
     "no waste": Resource(waste=0.0),
-    "waste of nats": Resource(waste=100.0, objective="cross-entropy"),
     "few steps": Mixture(sharp=Quantum(), fraction=0.2),
-    "all but steps": Mixture(sharp=Quantum(), smooth=ConvexAdam(), fraction=0.5),
     "random directions": Geometry(directions="random"),
-    "descent": Geometry(descent="sgd"),
 }
 SCALED = {
     f"{name}-{axis}": (member, axis)
@@ -104,14 +101,15 @@ def test_the_slope_tends_to_the_declared_exponent_as_subtasks_become_many(learne
     What ends at n is short of the infinite sum by a share of about (300/n)^(1/2), which bends the slope.
     """
     distance = []
-    for n in (10**3, 10**4, 10**5) if axis == "compute" else (10**4, 10**5, 10**6):
+    one_by_one = axis != "compute" and isinstance(learner, AbstractIndependent)
+    for n in (10**4, 10**5, 10**6) if one_by_one else (10**3, 10**4, 10**5):
         p = Zipf(n_subtasks=n, exponent=1.5).probabilities()
         ends = [enough(learner, axis, p, rank) for rank in (29, 299)]
-        amounts = np.geomspace(*ends, 3 if axis == "compute" else 6)
+        amounts = np.geomspace(*ends, 6 if one_by_one else 3)
         left = [p @ (learner.limited(axis, p, amount) - floor(learner, p)) for amount in amounts]
         distance.append(abs(slope(amounts, left) - learner.exponent(axis, 1.5)))
     assert distance[0] > distance[1] > distance[2]
-    assert distance[2] < 0.015
+    assert distance[2] < (0.015 if one_by_one else 0.02)
 
 
 @pytest.mark.parametrize("cls", LEARNERS.values(), ids=LEARNERS)
@@ -155,6 +153,19 @@ def test_steps_are_examples_of_the_mean_field(learner):
 
 # ------------------------------------------------------------------------------------------------ sums over subtasks
 
+
+def sharing(p, t):
+    """The resource model: the effort s at which Σ (1 - e^-ps) + N₀ s = η t, by bisection."""
+    effort = optimize.brentq(lambda s: math.fsum(-np.expm1(-p * s)) + 0.003 * s - 0.02 * t, 0, t / 0.1 + 1, xtol=1e-9)
+    return np.exp(-2 * p * effort)
+
+
+def mixed(p, t):
+    """Every second one, by multiples of the golden ratio, is learned sharply, as a share of its chance."""
+    sharp = np.arange(1, p.size + 1) * (math.sqrt(5) - 1) / 2 % 1 < 0.5
+    return np.where(sharp, FORMULAS["multilinear"](p, t) / (0.5 * 0.99**2), FORMULAS["exponential"](p, t))
+
+
 FORMULAS = {  # of the defaults, written out, at the frequency p after t examples
     "quantum": lambda p, t: np.where(p * t < 10, 1.0, 0.0),
     "threshold": lambda p, t: stats.binom.cdf(9, t, p),
@@ -164,19 +175,28 @@ FORMULAS = {  # of the defaults, written out, at the frequency p after t example
     "power_law": lambda p, t: 1 / (1 + p * t / 100) ** 2,
     "stretched": lambda p, t: np.exp(-((p * t / 200) ** 0.6)),
     "convex_adam": lambda p, t: np.log(1 + 10 * np.exp(-0.001 * p**0.65 * t)),
+    "resource": sharing,
+    "domino": lambda p, t: (1 - np.clip(t / 50 - np.arange(p.size), 0, 1)) ** 2,
+    "mixture": mixed,
     "synchronous": lambda p, t: special.expit(-np.log(np.maximum(t, 1e-9) / 1000) * 2 * np.log(9) / 0.5) + 0 * p,
 }
 
 
-@pytest.mark.parametrize("name", INDEPENDENT)
+def test_every_law_of_steps_has_its_sum_written_out():
+    assert {name for name, cls in LEARNERS.items() if math.isfinite(cls().exponent("steps", 1.5))} <= {*FORMULAS}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
 def test_the_macro_curve_of_a_simulation_is_the_finite_sum_and_so_is_its_slope(name):
-    learner, law = INDEPENDENT[name], Zipf(n_subtasks=1000, exponent=1.5)
+    learner, law = LEARNERS[name](), Zipf(n_subtasks=1000, exponent=1.5)
     ds = simulate.simulate(law, learner, n_checkpoints=300)
     p, step = law.probabilities(), ds["step"].values
     exact = np.array([math.fsum(p * FORMULAS[name](p, t)) for t in step.astype(float)])
     mean = record.mean_loss(ds).values
     np.testing.assert_allclose(mean, exact, rtol=1e-5, atol=1e-9)  # float32, on disk
-    first, last = (0.5e3, 2e3) if name == "synchronous" else learner.onset(p)[[9, 99]]
+    first, last = learner.onset(p)[[9, 99]]
+    if first == last:  # all at once
+        first, last = 0.5 * first, 2 * last
     inside = (step >= first) & (step <= last)
     assert inside.sum() > 5
     assert slope(step[inside], mean[inside]) == pytest.approx(slope(step[inside], exact[inside]), abs=1e-3)

@@ -19,7 +19,7 @@ from quanta.learners import (
 )
 
 INDEPENDENT = [
-    name for name, cls in LEARNERS.items() if issubclass(cls, AbstractIndependent) and cls is not Synchronous
+    name for name, cls in LEARNERS.items() if issubclass(cls, AbstractIndependent) and cls().onset_exponent > 0
 ]
 
 
@@ -34,7 +34,7 @@ def window():
 
 @pytest.mark.parametrize("name", INDEPENDENT)
 def test_frequencies_are_found_with_which_the_mean_loss_is_the_one_asked_for(name, window):
-    learner, n = (ConvexAdam(timing=1.0) if name == "convex_adam" else LEARNERS[name]()), 100_000
+    learner, n = LEARNERS[name](), 100_000
     time, loss = window
     world = same_macro.same_macro(learner, time, loss, n_subtasks=n)
     assert world.frequencies.shape == (n,)

@@ -124,9 +124,7 @@ def test_worlds_of_steps_and_of_exponentials_have_the_same_macro_slope(exponent)
     assert abs(steps - smooth) < 0.05
 
 
-IN_ORDER = {
-    name: run for name, run in RUNS.items() if isinstance(run[0], AbstractIndependent) and run[0].onset_exponent > 0
-}
+IN_ORDER = {name: run for name, run in RUNS.items() if math.isfinite(run[0].exponent("steps", 1.5))}
 
 
 @pytest.mark.parametrize(("learner", "dynamics"), IN_ORDER.values(), ids=IN_ORDER)

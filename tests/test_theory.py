@@ -37,14 +37,17 @@ def test_strength_follows_its_differential_equation(p, target, initial, rate):
 
 
 @pytest.mark.parametrize("alpha", [0.3, 0.6, 0.9])
-def test_emergence_is_delayed_in_proportion_to_rarity(alpha):
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.3, 0.5, 0.9, 0.999])
+def test_emergence_is_delayed_in_proportion_to_rarity(alpha, share):
     """Nam et al. (2024), equation 40: τ(ε) = ln[(S/R₀ - 1) / (1/ε - 1)] / (2 η p S), which grows as k^(1 + α)."""
     p = Zipf(n_subtasks=1000, exponent=1 + alpha).probabilities()
-    onset = NAM.onset(p)
-    strength = 1 - math.sqrt(0.5) * (1 - NAM.initial)  # where half of the loss is left
-    emergent = np.log((1 / NAM.initial - 1) / (1 / strength - 1)) / (2 * p)
-    np.testing.assert_allclose(onset, emergent, rtol=1e-10)
-    assert slope(np.arange(1, 1001), onset) == pytest.approx(1 + alpha, abs=1e-10)
+    left = ((1 - share) / (1 - NAM.initial)) ** 2  # of the loss, where the strength is ε S
+    emerged = NAM.crossing(p, left)
+    emergent = np.log((1 / NAM.initial - 1) / (1 / share - 1)) / (2 * p)
+    np.testing.assert_allclose(emerged, emergent, rtol=1e-10)
+    assert slope(np.arange(1, 1001), emerged) == pytest.approx(1 + alpha, abs=1e-10)
+    strength = 1 - np.sqrt(2 * NAM.expected(p, emergent))
+    np.testing.assert_allclose(strength, share, rtol=1e-10)
 
 
 @pytest.mark.parametrize(
