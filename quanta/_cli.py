@@ -289,6 +289,7 @@ def _parse_flags(
     import tyro
 
     fields: list[Any] = []
+    owners = [options, *(families[name][0][picked] for name, picked in choices.items())]
     for name, picked in choices.items():
         members = families[name][0]
         fields.append((name, typing.Literal[tuple(members)], dataclasses.field(default=picked)))
@@ -312,7 +313,8 @@ def _parse_flags(
         except SystemExit as stop:
             if stop.code in (0, None):
                 raise
-            raise InputError(_one_line(noise.getvalue())) from None
+            hints = {_flag(name): hint for owner in owners for name, hint in _hints(owner).items()}
+            raise InputError(_in_pairs(_one_line(noise.getvalue()), hints)) from None
 
 
 def _parts_as_text() -> Any:
@@ -350,6 +352,14 @@ def _one_line(text: str) -> str:
     text = re.sub(r"Could not find valid parse for arguments: (\[.*?\])", r"\1 cannot be read; see --help", text)
     text = re.sub(r"argument 'options\.(\w+)'", lambda found: found.group(1).upper(), text)
     return re.split(r" Argument helptext| For full helptext", text)[0].strip()[:400] or "the flags could not be parsed"
+
+
+def _in_pairs(message: str, hints: Mapping[str, Any]) -> str:
+    """The complaint, with what is wanted where a flag takes pairs of values: of a tuple of tuples the parser says nothing."""
+    inner = typing.get_args(hints.get(message.partition(":")[0]))[:1]
+    if inner and typing.get_origin(inner[0]) is tuple and len(typing.get_args(inner[0])) == 2:
+        return message.replace("cannot be read; see --help", "cannot be read; expected pairs of whole numbers")
+    return message
 
 
 def _unknown_flag(token: str, options: type, families: Families, choices: Mapping[str, str]) -> str:

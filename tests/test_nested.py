@@ -29,7 +29,8 @@ from quanta.learners import (
 )  # fmt: skip
 
 P = Zipf(n_subtasks=40, exponent=1.2).probabilities()
-SKILLS = {name: cls for name, cls in LEARNERS.items() if issubclass(cls, AbstractIndependent)}
+INDEPENDENT = {name: cls for name, cls in LEARNERS.items() if issubclass(cls, AbstractIndependent)}
+SKILLS = {name: cls for name, cls in INDEPENDENT.items() if cls().clock == "examples"}
 COUNTED = {name: cls() for name, cls in SKILLS.items() if "sampled" in cls().dynamics}
 FAMILIES = {"learner": (LEARNERS, "dependent")}
 
@@ -300,6 +301,9 @@ def test_edges_take_the_place_of_a_graph_and_their_order_does_not_matter():
         ({"graph": "ring"}, "graph is 'ring'; expected one of random"),
         ({"n_parents": -1}, "n_parents is -1"),
         ({"n_parents": 1.5}, "n_parents is 1.5"),
+        ({"n_parents": 2.0}, "n_parents is 2.0"),
+        ({"n_parents": math.nan}, "n_parents is nan"),
+        ({"n_parents": math.inf}, "n_parents is inf"),
         ({"layout": -1}, "layout is -1"),
         ({"skill": Dependent()}, "skill is Dependent.* expected a learner of independent subtasks"),
         ({"skill": "threshold"}, "skill is 'threshold'"),
@@ -312,6 +316,50 @@ def test_a_graph_that_cannot_be_is_refused(fields, says):
         Dependent(**fields)
 
 
+@skills
+def test_without_parents_the_command_says_of_a_skill_what_it_says_of_it_alone_whatever_a_batch(skill):
+    """Onsets are on one clock: in steps of 64 examples."""
+    law = Zipf(n_subtasks=8, exponent=1.0)
+    how = {"steps": 10**6, "batch_size": 64, "n_checkpoints": 30}
+    alone = simulate.simulate(law, skill, **how)
+    learners_of_it = [
+        Dependent(skill=skill, n_parents=0),
+        Mixture(sharp=skill, fraction=1.0),
+        Mixture(smooth=skill, fraction=0.0),
+    ]
+    for learner in learners_of_it:
+        ds = simulate.simulate(law, learner, **how)
+        share, its = (
+            (run["loss"].values - one.learned_loss) / (one.chance_loss - one.learned_loss)
+            for run, one in ((ds, learner), (alone, skill))
+        )
+        np.testing.assert_allclose(share, its, atol=1e-6)
+        if skill.has_steps and learner.has_steps:
+            np.testing.assert_allclose(ds["true_onset"], alone["true_onset"])
+
+
+@pytest.mark.parametrize("name", sorted(INDEPENDENT.keys() - SKILLS.keys()))
+def test_a_skill_that_counts_steps_is_refused(name):
+    skill = INDEPENDENT[name]()
+    for make in (
+        lambda: Dependent(skill=skill),
+        lambda: Mixture(sharp=skill),
+        lambda: Mixture(smooth=skill),
+    ):
+        with pytest.raises(InputError, match="which counts steps; expected a learner that counts examples"):
+            make()
+
+
+def test_parents_are_learned_when_a_quarter_of_their_drop_is_left():
+    """Not of their loss: one that ends at a third of its start is learned all the same."""
+    p = np.array([0.5, 0.3, 0.2])
+    learner = Dependent(skill=Quantum(before=3.0, after=1.0, hits=10), edges=((0, 1), (1, 2)))
+    np.testing.assert_allclose(learner.onset(p), [20, 20 + 34, 54 + 50], atol=1)
+    for how in learner.dynamics:
+        state = follow(learner, p, [10**4], dynamics=how)[0]
+        assert learner.measure(state)["loss"].tolist() == [1, 1, 1]
+
+
 def test_a_cycle_is_named_out_of_many_edges():
     edges = [(k, k + 1) for k in range(50)] + [(40, 37)]
     with pytest.raises(InputError, match="go round") as caught:
@@ -319,6 +367,13 @@ def test_a_cycle_is_named_out_of_many_edges():
     named = [int(word) for word in str(caught.value).split(": ")[1].split(";")[0].split(" → ")]
     assert named[0] == named[-1]
     assert {*itertools.pairwise(named)} == {(37, 38), (38, 39), (39, 40), (40, 37)}
+
+
+@pytest.mark.parametrize("values", [("0", "1", "2"), ("0",), ("0", "x")], ids=str)
+def test_the_command_wants_edges_in_pairs(values):
+    with pytest.raises(InputError, match=r"--edges: .*") as caught:
+        parse("--edges", *values)
+    assert "pairs" in str(caught.value)
 
 
 def test_edges_of_subtasks_that_there_are_not_are_refused_when_their_number_is_known():
@@ -442,6 +497,9 @@ def test_what_the_members_do_not_share_is_not_claimed():
     assert math.isnan(learner.sharpness())
     slower = Mixture(sharp=Threshold(), smooth=Exponential())
     assert slower.exponent("steps", 1.5) == Threshold().exponent("steps", 1.5)
+    many = Mixture(sharp=Quantum(), smooth=Multilinear())
+    for axis in ("parameters", "data", "compute"):  # its members have them
+        assert math.isnan(many.exponent(axis, 1.5))
 
 
 @pytest.mark.parametrize("fields", [{"fraction": -0.1}, {"fraction": 1.1}, {"fraction": math.nan}], ids=str)

@@ -76,6 +76,30 @@ def test_subtasks_are_drawn_with_the_probabilities_of_the_table(n_subtasks, expo
     assert n_subtasks == 1 or by_chi_square(counts, p) > CHANCE
 
 
+@njit
+def numbers_used(key, n, p, counts):
+    """Random numbers that ``scatter_hits`` takes for n examples, of which it draws all but a few by Poisson counts."""
+    missing, counter, passes = n, np.uint64(0), 0
+    while missing > max(_kernels._FEW, 2 * p.size):
+        total, counter = _kernels.poisson_counts(key, counter, missing - _kernels._SHORT * np.sqrt(missing), p, counts)
+        passes += 1
+        if total <= missing:
+            missing -= total
+    return int(counter) + missing, passes
+
+
+def test_the_cost_of_a_checkpoint_does_not_grow_with_the_examples_before_it():
+    """Counted in random numbers and in passes over all subtasks, not in time: 10³ to 10¹² examples."""
+    p = Zipf(n_subtasks=100).probabilities()
+    counts = np.empty(p.size, dtype=np.int64)
+    numbers, passes = np.transpose(
+        [np.mean([numbers_used(key, 10**e, p, counts) for key in keys(200)], axis=0) for e in range(3, 13)]
+    )
+    assert np.all(numbers < 20 * p.size)
+    assert np.all(passes < 6)
+    assert np.all(np.diff(passes[2:]) < 1)  # log log n
+
+
 def test_what_is_drawn_is_a_function_of_its_number_from_either_table():
     p = Zipf(n_subtasks=300_000).probabilities()
     (key,), table = keys(1), _kernels.table_of(p)

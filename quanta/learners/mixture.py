@@ -74,8 +74,8 @@ class Mixture(AbstractLearner):
 
     @property
     def has_steps(self) -> bool:
-        """Whether its sharp subtasks make steps: those of kind "sharp" alone."""
-        return self.sharp.has_steps
+        """Whether there are sharp subtasks that make steps."""
+        return self.fraction > 0 and self.sharp.has_steps
 
     @property
     def dynamics(self) -> tuple[str, ...]:
