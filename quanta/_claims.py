@@ -1,5 +1,6 @@
 """The separate claims of composition, each as numbers: (A) sharpness, (B) dispersion, (C) timing."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ import xarray as xr
 
 _PERMUTATIONS = 9_999
 _AT_ONCE = 250
+_FAR = 2.0
 
 
 class Evidence(NamedTuple):
@@ -25,6 +27,7 @@ class Evidence(NamedTuple):
     log_time_variance: np.ndarray
     sharpness: np.ndarray
     metric_only: np.ndarray
+    steep: np.ndarray  # finished, and unresolved only because it is too steep for its checkpoints
     fall_error: np.ndarray  # standard error of the fall
 
     @property
@@ -73,8 +76,15 @@ def evidence(record: xr.Dataset, found: xr.Dataset) -> Evidence:
         log_time_variance=np.where(sharp, np.pi**2 / 6 / flat("step_sharpness") ** 2, flat("log_time_variance")),
         sharpness=flat("sharpness"),
         metric_only=flat("metric_only"),
+        steep=flat("complete") & (status == "unresolved") & _steep(flat),
         fall_error=flat("sigma"),  # of one checkpoint: the levels at both ends are known at least as well
     )
+
+
+def _steep(flat: Callable[[str], np.ndarray]) -> np.ndarray:
+    """Curves with a step that is far sharper than S0 and yet no claim: it lies between too few checkpoints, (n,)."""
+    step = flat("gate_statistic") & flat("gate_height") & ~flat("few_exposures") & ~flat("in_decay")
+    return step & (flat("sharpness") > _FAR * flat("base_sharpness"))
 
 
 def wilson(k: int, n: int, z: float = 1.959964) -> tuple[float, float]:
@@ -107,6 +117,7 @@ def sharpness(e: Evidence) -> dict[str, float]:
     open_ = e.changed & np.isin(e.status, ("incomplete", "unresolved", "early"))
     least, most = float(share[sharp].sum() / changed), float(share[sharp | open_].sum() / changed)
     return {
+        "n_steep": int(e.steep.sum()),
         "n_changed": int(e.changed.sum()),
         "n_complete": int(e.complete.sum()),
         "n_tested": n,

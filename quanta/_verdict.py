@@ -48,12 +48,13 @@ def decide(claims: Mapping[str, float], controls: list[dict[str, Any]], *, accur
         why = "a curve of one subtask has no decomposition: worlds of steps and of exponentials look the same from afar"
         return Verdict("undetermined", "1: one subtask", [why])
     if n < LEAST_TESTED:
-        return Verdict("undetermined", f"1: fewer than {LEAST_TESTED} subtasks can be tested", [_how_many(claims)])
+        reasons = [_how_many(claims), *_steep(claims)]
+        return Verdict("undetermined", f"1: fewer than {LEAST_TESTED} subtasks can be tested", reasons)
     if claims["metric_only_low"] > 0.5:
         return Verdict("metric-only", "1: sharp in accuracy alone", [_how_many(claims)])
     if not testable >= 0.5:
         why = f"only {testable:.0%} of the fall of the mean loss lies in subtasks that can be tested"
-        return Verdict("undetermined", "1: less than half of the changed weight can be tested", [why])
+        return Verdict("undetermined", "1: less than half of the changed weight can be tested", [why, *_steep(claims)])
     fired = [c["reason"] for c in controls if c["state"] == "fires"]
     if fired:
         return Verdict("undetermined", "2: a control fires", fired)
@@ -63,12 +64,23 @@ def decide(claims: Mapping[str, float], controls: list[dict[str, Any]], *, accur
         return _sharp(claims, reasons)
     # None of 32 sharp leaves an upper bound of .11: a stricter line could never be met by runs of that size.
     if high < 0.15 and claims["sharp_weight_high"] < 0.5:
+        if claims["n_steep"] > 0.2 * claims["n_complete"]:  # too many to call the others the whole
+            return Verdict("undetermined", "3: steps may lie between the checkpoints", [*reasons, *_steep(claims)])
         return _smooth(claims, reasons)
     # Interference bumps (7 in 100) and polygenic subtasks (up to a tenth) pass as steps: mixed must be well above that.
     if low > 0.2 and (high < 0.9 or claims["sharp_weight_low"] <= 0.3):
         return Verdict("mixed", "3: neither most nor hardly any of the tested are sharp", reasons)
     why = f"the share of sharp subtasks could be {low:.0%} or {high:.0%}: too wide to call"
     return Verdict("undetermined", "3: too few tested to tell", [*reasons, why])
+
+
+def _steep(c: Mapping[str, float]) -> list[str]:
+    if not c["n_steep"]:
+        return []
+    return [
+        f"{c['n_steep']:.0f} finished subtasks fall as steeply as a step, between too few checkpoints to be judged: "
+        "log more of them"
+    ]
 
 
 def _how_many(c: Mapping[str, float]) -> str:

@@ -119,7 +119,7 @@ def simulate(
         step = run.step[: run.done]
         return record.new(
             run.loss.so_far(), step=step, frequency=p, units=learner.units, source="simulated",
-            optimizer=learner.optimizer, chance_loss=learner.chance_loss, examples=step * batch_size if drawn else None,
+            optimizer=learner.optimizer, chance_loss=learner.chance_loss, n_classes=learner.n_classes, examples=step * batch_size if drawn else None,
             exposures=None if run.exposures is None else run.exposures.so_far(),
             true_onset=truth.onset / run.per_step, true_width=truth.width, kind=learner.kinds(p.size),
             seed=seed, dynamics=dynamics,

@@ -67,6 +67,7 @@ SHARP = {
     "n_sharp": 40,
     "n_changed": 40,
     "n_complete": 40,
+    "n_steep": 0,
     "fraction_sharp_low": 0.91,
     "fraction_sharp_high": 1.0,
     "sharp_weight_low": 0.9,
@@ -93,6 +94,8 @@ ROWS = [
     (NONE_SHARP, "ordered-smooth", "4: smooth, ordered"),
     (NONE_SHARP | {"timing_p": 0.5}, "smooth", "4: smooth, unordered"),
     (NONE_SHARP | {"timing_p": 0.01}, "undetermined", "4: smooth, but the order is neither seen nor excluded"),
+    (NONE_SHARP | {"n_steep": 8}, "ordered-smooth", "4: smooth, ordered"),
+    (NONE_SHARP | {"n_steep": 9}, "undetermined", "3: steps may lie between the checkpoints"),
     (NONE_SHARP | {"sharp_weight_high": 0.6}, "undetermined", "3: too few tested to tell"),
     ({"sharp_weight_low": 0.2}, "mixed", "3: neither most nor hardly any of the tested are sharp"),
     (
@@ -246,6 +249,7 @@ def evidence(time, frequency, **changes):
         "log_time_variance": np.full(n, 0.1),
         "sharpness": np.full(n, 3.0),
         "metric_only": np.zeros(n, bool),
+        "steep": np.zeros(n, bool),
         "fall_error": np.zeros(n),
     }
     return _claims.Evidence(**fields | changes)
@@ -488,3 +492,15 @@ def test_the_reasons_count_the_subtasks_of_every_run_of_an_ensemble():
     n = ds.sizes["subtask"]
     said = composition.test(ds).attrs["reasons"][0]
     assert f"of {n} in each of 2 runs, {2 * n} changed and {2 * n} finished" in said
+
+
+@pytest.mark.parametrize("dynamics", ["expected", "sampled"])
+def test_steps_that_lie_between_two_checkpoints_are_not_smoothness(dynamics):
+    """Half of the subtasks jump: too steep to be judged at 60 checkpoints, and no reason to call the rest the whole."""
+    from quanta import frequencies, learners, simulate
+
+    world = learners.Mixture(sharp=learners.Quantum(), smooth=learners.Exponential())
+    ds = simulate.simulate(frequencies.Zipf(n_subtasks=100), world, n_checkpoints=60, dynamics=dynamics)
+    result = composition.test(ds)
+    assert result.attrs["verdict"] == "undetermined"
+    assert "50 finished subtasks fall as steeply as a step" in result.attrs["reasons"][-1]

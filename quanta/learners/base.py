@@ -40,8 +40,8 @@ class Overflow(InputError):
 class AbstractLearner(abc.ABC):
     """A model of how one learner acquires many subtasks.
 
-    ``start``, ``advance`` and ``measure`` run it; ``onset``, ``sharpness``, ``exponent`` and ``limited`` are its declared
-    theory, which one contract test measures for the whole family. What a theory does not say is nan.
+    ``start``, ``advance`` and ``measure`` run it; ``onset``, ``sharpness``, ``exponent`` and ``limited`` are its
+    declared theory, which one contract test measures for the whole family. What a theory does not say is nan.
 
     A learner whose subtasks do not meet derives from :class:`~quanta.learners.independent.AbstractIndependent`, and has
     a formula to give and little else.
@@ -72,12 +72,12 @@ class AbstractLearner(abc.ABC):
 
     @property
     def generalises(self) -> bool:
-        """Whether learning some subtasks moves the loss of another, even of one that never occurs; may be a ClassVar."""
+        """Whether learning some subtasks moves the loss of others, even of what never occurs; may be a ClassVar."""
         return False
 
     @property
     def exchangeable(self) -> bool:
-        """Whether a subtask is its frequency alone, so that permuting frequencies permutes losses; may be a ClassVar."""
+        """Whether a subtask is its frequency alone: permuting frequencies permutes losses; may be a ClassVar."""
         return True
 
     @classmethod
@@ -179,6 +179,11 @@ class AbstractLearner(abc.ABC):
         """Onset and width of the steps made so far: realised if sampled, else those of the mean field."""
 
     @property
+    def n_classes(self) -> int | None:
+        """Among how many answers a softmax chooses, where the loss is one's; None of any other loss."""
+        return None
+
+    @property
     @abc.abstractmethod
     def chance_loss(self) -> float:
         """Loss before any learning."""
@@ -190,7 +195,7 @@ class AbstractLearner(abc.ABC):
 
     @abc.abstractmethod
     def onset(self, frequencies: np.ndarray) -> np.ndarray:
-        """Time at which the mean-field loss is half its start, (n_subtasks,); inf where never, nan where not declared."""
+        """Time at which the mean-field loss is half its start, (n_subtasks,); inf if never, nan where not declared."""
 
     def horizon(self, frequencies: np.ndarray) -> float:
         """Time until its last subtask is learned and has been seen to be: ten times the last onset."""
@@ -305,7 +310,7 @@ def no_steps(n_subtasks: int) -> Truth:
 
 
 def seen_so_far(now: int, early: np.ndarray, half: np.ndarray, late: np.ndarray) -> Truth:
-    """Truth of an expected run, from the times when 10, 50 and 90 % of each drop are done; nan where half lies ahead."""
+    """Truth of an expected run, from the times when 10, 50 and 90 % of each drop are done; nan if half lies ahead."""
     done = half <= now
     with np.errstate(invalid="ignore", divide="ignore"):
         return Truth(onset=np.where(done, half, np.nan), width=np.where(done, np.log(late / early), np.nan))

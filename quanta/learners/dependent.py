@@ -141,6 +141,11 @@ class Dependent(AbstractLearner):
         return self.skill.dynamics
 
     @property
+    def n_classes(self) -> int | None:
+        """Of the skill."""
+        return self.skill.n_classes
+
+    @property
     def chance_loss(self) -> float:
         """That of the skill."""
         return self.skill.chance_loss

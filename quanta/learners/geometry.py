@@ -47,10 +47,10 @@ class Geometry(AbstractLearner):
     .. math:: L = \sum_k p_k L_k, \qquad L_k = (1 - u_k)^2 \quad\text{(squared)} \quad\text{or}\quad
         -\ln \sigma(u_k) \quad\text{(cross-entropy)}
 
-    Each step follows the full gradient (expected), or that of a batch of subtasks drawn by their frequencies (sampled). SGD
-    moves orthogonal skills apart from each other, at a speed ∝ p_k. An optimiser that normalises the components of the
-    gradient has them compete: its step has one length, of which each takes in proportion to its pull, so that a rare
-    subtask waits for the frequent ones, and then is quick.
+    Each step follows the full gradient (expected), or that of a batch of subtasks drawn by their frequencies (sampled).
+    SGD moves orthogonal skills apart from each other, at a speed ∝ p_k. An optimiser that normalises the components of
+    the gradient has them compete: its step has one length, of which each takes in proportion to its pull, so that a
+    rare subtask waits for the frequent ones, and then is quick.
 
     Random directions overlap, so that all subtasks fit exactly in no fewer dimensions than there are; the squared error
     that n_dim dimensions leave, in the mean over directions, is (to leading order in 1/n_dim)
@@ -61,12 +61,12 @@ class Geometry(AbstractLearner):
     by leaving one out: g is t · (Σ p t tᵀ)⁻¹ t of a direction that the others do not know, q = |x|²/n_dim the square of
     the skill that they give it by chance. Rare subtasks end above their start.
 
-    A constant step never settles. Under SignGD, whose step has one size to the end, the frequent subtasks go to and fro,
-    and their pull hides that of those rarer by more than about the rate: the expected run ends in a cycle.
+    A constant step never settles. Under SignGD, whose step has one size to the end, the frequent subtasks go to and
+    fro, and their pull hides that of those rarer by more than about the rate: the expected run ends in a cycle.
 
-    Onsets are declared among orthogonal directions, of SGD and of SignGD. Those of Adam are not: its two means weigh the
-    past otherwise, so that what it divides is neither a sign nor in proportion to the pull. A mean field that takes it for
-    a sign is late by up to a fifth (for the last of six subtasks), however many dimensions there are.
+    Onsets are declared among orthogonal directions, of SGD and of SignGD. Those of Adam are not: its two means weigh
+    the past otherwise, so that what it divides is neither a sign nor in proportion to the pull. A mean field that takes
+    it for a sign is late by up to a fifth (for the last of six subtasks), however many dimensions there are.
 
     References
     ----------
@@ -158,6 +158,11 @@ class Geometry(AbstractLearner):
         return self.descent == "sgd"
 
     @property
+    def n_classes(self) -> int | None:
+        """Two, of the cross-entropy: learned or not."""
+        return 2 if self.objective == "cross-entropy" else None
+
+    @property
     def chance_loss(self) -> float:
         """1, or ln 2."""
         return 1.0 if self.objective == "squared" else math.log(2)
@@ -245,7 +250,8 @@ class Geometry(AbstractLearner):
     def horizon(self, frequencies: np.ndarray) -> float:
         """Five times the last onset among orthogonal directions (ten times that of SGD, which ends exponentially).
 
-        And as long as Adam remembers a gradient that was larger; its last onset is only guessed, up to a fifth too late.
+        And as long as Adam remembers a gradient that was larger; its last onset is only guessed, up to a fifth too
+        late.
 
         Raises
         ------
@@ -255,8 +261,8 @@ class Geometry(AbstractLearner):
         onset = self._mean_field(frequencies)
         if np.any(np.isnan(onset)):
             raise InputError(
-                f"rate is {self.rate}, at which not all is half learned within {_MOST_STEPS} steps; expected a larger one, "
-                "or to be told how long to run. Give --steps."
+                f"rate is {self.rate}, at which not all is half learned within {_MOST_STEPS} steps; expected a larger "
+                "one, or to be told how long to run. Give --steps."
             )
         last = float(np.max(onset[np.isfinite(onset)], initial=1.0))
         memory = 1 / (1 - self.beta2) if self.descent == "adam" else 0.0
@@ -270,9 +276,15 @@ class Geometry(AbstractLearner):
         return horizon
 
     def sampled_horizon(self, frequencies: np.ndarray, batch_size: int) -> float:
-        """As long, and until the rarest has been drawn twenty times."""
+        """As long, and until the rarest has been drawn twenty times; refuses what ``horizon`` does."""
         p = np.asarray(frequencies, dtype=np.float64)
-        return max(self.horizon(p), 20 / (float(np.min(p[p > 0])) * batch_size))
+        drawn = 20 / (float(np.min(p[p > 0])) * batch_size)
+        if drawn > _LONGEST:
+            raise InputError(
+                f"batch_size is {batch_size}, of which the rarest subtask takes {drawn:.2g} to be drawn twenty times; "
+                f"expected at most {_LONGEST:.0e} where it is not told how long to run. Give --steps."
+            )
+        return max(self.horizon(p), drawn)
 
     def exponent(self, axis: str, zipf_exponent: float) -> float:
         """-α = 1 - s in parameters; in steps see the base."""

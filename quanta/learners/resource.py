@@ -47,10 +47,10 @@ class Resource(AbstractLearner):
     so that a checkpoint is one root of an increasing function, however many steps lie before it.
 
     N₀ → 0 spends everything on what is left: n subtasks take a time ∝ n, as in :class:`~quanta.learners.domino.Domino`,
-    which it becomes where each is far rarer than the one before. Zipf frequencies are closer than that: neighbours overlap,
-    and each falls along a Weibull curve whose sharpness is the Zipf exponent. N₀ → ∞ is gradient descent, every
-    subtask alone: t₅₀ ∝ 1/p, as in the quanta picture. Between, frequent subtasks queue and rare ones wait: for any
-    N₀ > 0 those last of all.
+    which it becomes where each is far rarer than the one before. Zipf frequencies are closer than that: neighbours
+    overlap, and each falls along a Weibull curve whose sharpness is the Zipf exponent. N₀ → ∞ is gradient descent,
+    every subtask alone: t₅₀ ∝ 1/p, as in the quanta picture. Between, frequent subtasks queue and rare ones wait: for
+    any N₀ > 0 those last of all.
 
     References
     ----------
@@ -75,8 +75,8 @@ class Resource(AbstractLearner):
 
     clock: ClassVar[str] = "steps"
     dynamics: ClassVar[tuple[str, ...]] = ("expected",)
-    # The path is that of gradient descent, at a speed that depends on all that is left: a convex world may look as sharp as
-    # Zipf's exponent. So it is no bound of SGD's or Adam's that single curves must beat, whatever the waste.
+    # The path is that of gradient descent, at a speed that depends on all that is left: what is convex may look as sharp
+    # as Zipf's exponent. So it is no bound of SGD's or Adam's that single curves must beat, whatever the waste.
     optimizer: ClassVar[str] = "unknown"
 
     def __post_init__(self) -> None:
@@ -92,6 +92,11 @@ class Resource(AbstractLearner):
         return "squared error" if self.objective == "squared" else "nat"
 
     @property
+    def n_classes(self) -> int | None:
+        """Two, of the cross-entropy: learned or not."""
+        return 2 if self.objective == "cross-entropy" else None
+
+    @property
     def chance_loss(self) -> float:
         """1, or ln 2."""
         return 1.0 if self.objective == "squared" else math.log(2)
@@ -100,14 +105,14 @@ class Resource(AbstractLearner):
     def onset_exponent(self) -> float:
         """1 of subtasks so rare that more is wasted than learned; without waste, nan: frequency alone does not decide.
 
-        The onset of the k-th is about (c k + 0.35 N₀/p_k)/η, c = 1.04 for s = 2, 1.3 for s = 1.5: γ = 1 begins at the rank
-        at which p_k k is N₀/3, and before, where all is learned in turn, γ is 1/s. At the default waste, that is rank 600
-        for s = 2, and 200 000 for s = 1.5: in a smaller world no subtask is so rare.
+        The onset of the k-th is about (c k + 0.35 N₀/p_k)/η, c = 1.04 for s = 2, 1.3 for s = 1.5: γ = 1 begins at the
+        rank at which p_k k is N₀/3, and before, where all is learned in turn, γ is 1/s. At the default waste, that is
+        rank 600 for s = 2, and 200 000 for s = 1.5: in a smaller world no subtask is so rare.
         """
         return 1.0 if self.waste else math.nan
 
     def exponent(self, axis: str, zipf_exponent: float) -> float:
-        """-α/(1 + α), beyond the rank where ``onset_exponent`` begins; -α before, or where nothing is wasted; α = s - 1."""
+        """-α/(1 + α), α = s - 1, from where ``onset_exponent`` begins; -α before, and where nothing is wasted."""
         if self.waste or axis != "steps" or not zipf_exponent > 1:
             return AbstractLearner.exponent(self, axis, zipf_exponent)
         return 1 - zipf_exponent
@@ -141,7 +146,7 @@ class Resource(AbstractLearner):
         return self._crossings(frequencies, (0.5,))[0]
 
     def horizon(self, frequencies: np.ndarray) -> float:
-        """Until ten times the effort of the last onset (thirty, of a cross-entropy: its tail is long), and five times its step.
+        """Until ten times the effort of the last onset (thirty of a cross-entropy, for its tail), and five times its step.
 
         Without waste all is over soon after the last onset, and that is still to be seen.
         """
@@ -201,8 +206,8 @@ class Resource(AbstractLearner):
     def _steps_for(self, effort: np.ndarray, p: np.ndarray) -> np.ndarray:
         """Steps, (n,), that bring each effort, (n,).
 
-        The sum over subtasks, a smooth function of ln s, is taken where it is wanted, or where that were too often, at the
-        nodes of a Chebyshev polynomial.
+        The sum over subtasks, a smooth function of ln s, is taken where it is wanted, or where that were too often, at
+        the nodes of a Chebyshev polynomial.
         """
         kinds, counts = np.unique(p, return_counts=True)
         wanted, where = np.unique(effort, return_inverse=True)
