@@ -1,4 +1,4 @@
-"""Learners whose subtasks meet: their flows against plain references, and the published results that they must reproduce."""
+"""Learners whose subtasks meet: their flows against plain references, and the published results to be reproduced."""
 
 import math
 
@@ -245,7 +245,10 @@ def test_without_waste_far_apart_frequencies_fall_like_dominoes():
 
 @pytest.mark.parametrize("exponent", [1.5, 2.0, 3.0])
 def test_without_waste_zipf_neighbours_overlap_and_take_so_many_turns_more(exponent):
-    r"""Onset k → c k/η, :math:`c = \int_0^\infty (1 - 2^{-x^{-s}/2}) dx = (\ln 2 / 2)^{1/s}\, \Gamma(1 - 1/s)`; a domino has c = 1."""
+    r"""Onset k → c k/η, a domino with c = 1.
+
+    .. math:: c = \int_0^\infty (1 - 2^{-x^{-s}/2}) dx = (\ln 2 / 2)^{1/s}\, \Gamma(1 - 1/s)
+    """
     p = Zipf(n_subtasks=10**5, exponent=exponent).probabilities()
     turns = (math.log(2) / 2) ** (1 / exponent) * special.gamma(1 - 1 / exponent)
     onset = Resource(waste=0.0, rate=1.0).onset(p)
@@ -256,7 +259,7 @@ def test_without_waste_zipf_neighbours_overlap_and_take_so_many_turns_more(expon
 
 @pytest.mark.parametrize("exponent", [1.5, 2.0, 3.0])
 def test_without_waste_a_zipf_subtask_is_as_sharp_as_the_zipf_exponent(exponent):
-    """Effort grows as t^s where t is far from the first onset and the last, so that the loss exp(-2 p · effort) is Weibull's."""
+    """Effort grows as t^s, far from the first onset and the last, so that the loss exp(-2 p · effort) is Weibull's."""
     p = Zipf(n_subtasks=10**5, exponent=exponent).probabilities()
     learner = Resource(waste=0.0, rate=1e-4)
     when = np.rint(learner.onset(p)[200] * np.exp(np.linspace(-0.5, 0.8, 60)))
@@ -414,6 +417,11 @@ def test_a_rate_so_low_that_no_run_is_long_enough_is_named_and_so_many_steps_are
     assert simulate(law, learner, steps=5, n_checkpoints=5)["step"][-1] == 5
 
 
+def test_batches_that_hold_the_rarest_too_seldom_are_named():
+    with pytest.raises(InputError, match=r"batch_size is 2, of which the rarest subtask takes 1e\+10 .* Give --steps"):
+        Geometry(descent="signgd").sampled_horizon(two(1e-9), 2)
+
+
 def test_a_memory_longer_than_any_run_is_named():
     p = Zipf(n_subtasks=3).probabilities()
     with pytest.raises(InputError, match=r"beta2 is 0.9999999999, and takes 1e\+10 steps .* Give --steps"):
@@ -441,8 +449,8 @@ def test_only_skills_that_do_not_meet_have_laws_in_steps(objective):
 def test_skills_that_share_dimensions_have_the_time_scaling_law_of_the_paper(descent, exponent):
     """Liu et al. (2025), figure 10, their α = 1.4: 1000 skills in 100 dimensions, between 80 and 200 steps.
 
-    Settings of their scaling runs: cross-entropy, learning rate 0.01, batches of 1024. (Of the squared error it is .08 and
-    .28: at that rate SignGD has ended in its cycle.)
+    Settings of their scaling runs: cross-entropy, learning rate 0.01, batches of 1024. (Of the squared error it is .08
+    and .28: at that rate SignGD has ended in its cycle.)
     """
     p = Zipf(n_subtasks=1000, exponent=1.4).probabilities()
     learner = Geometry(n_dim=100, directions="random", objective="cross-entropy", descent=descent, rate=0.01)
@@ -462,7 +470,7 @@ def least_squares(p, n_dim, seed):
 
 
 def test_the_loss_that_so_many_dimensions_leave_falls_as_in_the_paper():
-    """Liu et al. (2025), figure 10: α_N ≈ .63 between 40 and 220 dimensions, their α = 1.4; here at the minimum, solved."""
+    """Liu et al. (2025), figure 10: α_N ≈ .63 between 40 and 220 dimensions, their α = 1.4; at the minimum, solved."""
     p = Zipf(n_subtasks=1000, exponent=1.4).probabilities()
     dimensions = [40, 220]
     law = np.stack([SHARED.limited("parameters", p, n) for n in dimensions], axis=-1)

@@ -103,7 +103,7 @@ def follow_gradient(
     p: np.ndarray, directions: np.ndarray, logistic: bool, how: tuple[int, float, tuple[float, float]],
     now: int, then: int, x: np.ndarray, moments: np.ndarray, levels: np.ndarray, crossed: np.ndarray,
 ) -> tuple[int, int]:  # fmt: skip
-    """Steps ``now`` to ``then`` along the full gradient, in place; returns step and subtask of an overflow, else -1, -1."""
+    """Steps ``now`` to ``then`` along the full gradient, in place; the step and subtask of an overflow, else -1, -1."""
     descent, rate, betas = how
     before, gradient = np.empty(p.size), np.empty(x.size)
     for step in range(now, then + 1):

@@ -31,9 +31,9 @@ class Domino(AbstractLearner):
     .. math:: L_k = (1 - u_k)^2, \qquad u_k = \min\big(1, \max(0,\ t / t_0 - (k - 1))\big)
 
     Subtasks of one frequency share their turns: m of them rise together for m t₀ steps. This is
-    :class:`~quanta.learners.resource.Resource` without waste, t₀ = 1/η, where frequencies lie far apart: then
-    du/dt = η for the most frequent that is left. The number of subtasks learned is t/t₀, whatever their frequencies, so that
-    the mean loss of Zipf frequencies falls as t^-α, α = s - 1, not as t^(-α/(1 + α)).
+    :class:`~quanta.learners.resource.Resource` without waste, t₀ = 1/η, where frequencies lie far apart: then du/dt = η
+    for the most frequent that is left. The number of subtasks learned is t/t₀, whatever their frequencies, so that the
+    mean loss of Zipf frequencies falls as t^-α, α = s - 1, not as t^(-α/(1 + α)).
 
     References
     ----------

@@ -113,8 +113,8 @@ class AbstractIndependent(AbstractLearner):
 
         References
         ----------
-        Steps, parameters, data: Michaud et al. (2023), section 2; Nam et al. (2024), theorems on scaling. Compute: Nam et
-        al. (2024), corollary 4 (γ = 1: :math:`C^{-\alpha/(\alpha + 2)}`); Ren et al. (2025) (γ = ½).
+        Steps, parameters, data: Michaud et al. (2023), section 2; Nam et al. (2024), theorems on scaling. Compute: Nam
+        et al. (2024), corollary 4 (γ = 1: :math:`C^{-\alpha/(\alpha + 2)}`); Ren et al. (2025) (γ = ½).
         """
         s, gamma = zipf_exponent, self.onset_exponent
         if axis not in self.axes or not s > 1 or not gamma > 0:

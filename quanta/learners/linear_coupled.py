@@ -33,7 +33,7 @@ class Modes(NamedTuple):
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinearCoupled(AbstractLearner):
-    r"""Gradient flow from zero of one linear model on all tasks: random unit vectors of features x_k, and targets y_k = ±1.
+    r"""Gradient flow from zero of one linear model on all tasks: random unit vectors of features x_k, targets y_k = ±1.
 
     .. math:: \frac{dw}{dt} = -\tfrac{\eta}{2} \nabla \sum_k p_k L_k, \quad L_k = r_k^2, \quad r_k = w \cdot x_k - y_k
         \quad\Rightarrow\quad r_k(t) = -y_k + \sum_j c_{kj}\,\frac{1 - e^{-\eta \lambda_j t}}{\lambda_j}
@@ -44,10 +44,10 @@ class LinearCoupled(AbstractLearner):
     **This is the null that breaks naive tests.** Nothing here is a phase change: the problem is convex, the model
     linear, and the mean loss a mixture of decaying exponentials with positive weights, of sharpness S ≤ 1 at most. But
     features that are shared give a single subtask weights of either sign: its loss may rise, wait while others are
-    learned, and then fall faster than any exponential. Of 32 to 200 Zipf tasks (s = 1 to 2) in 1.1 to 4 dimensions each,
-    20 to 30 % of single subtasks have S > 1.2; in 10 dimensions, 17 %. So S > 1 proves nothing of one curve; what counts
-    is to be sharper than a linear model on the same features, and :class:`~quanta.learners.exponential.Exponential`,
-    whose subtasks share none, is no such control.
+    learned, and then fall faster than any exponential. Of 32 to 200 Zipf tasks (s = 1 to 2) in 1.1 to 4 dimensions
+    each, 20 to 30 % of single subtasks have S > 1.2; in 10 dimensions, 17 %. So S > 1 proves nothing of one curve; what
+    counts is to be sharper than a linear model on the same features, and
+    :class:`~quanta.learners.exponential.Exponential`, whose subtasks share none, is no such control.
 
     Steps there are none to know: its truth is nan. With fewer dimensions than subtasks not all can be learned: the
     rarest keep most of their loss on average, and single ones, on which what the frequent need bears, end far above
@@ -143,8 +143,8 @@ class LinearCoupled(AbstractLearner):
             )
         if self.dimensions * p.size**2 > _MOST_FEATURES:
             raise InputError(
-                f"dimensions is {self.dimensions}; expected at most {_MOST_FEATURES / p.size**2:.3g} for each of {p.size} "
-                f"subtasks, {_MOST_FEATURES:.0e} features in all. In so many, features hardly overlap: see Exponential."
+                f"dimensions is {self.dimensions}; expected at most {_MOST_FEATURES / p.size**2:.3g} for each of "
+                f"{p.size} subtasks, {_MOST_FEATURES:.0e} features in all. So many hardly overlap: see Exponential."
             )
         width = float(np.max(p) / np.min(p[p > 0]))
         if width > _WIDEST:

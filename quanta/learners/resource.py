@@ -75,8 +75,8 @@ class Resource(AbstractLearner):
 
     clock: ClassVar[str] = "steps"
     dynamics: ClassVar[tuple[str, ...]] = ("expected",)
-    # The path is that of gradient descent, at a speed that depends on all that is left: what is convex may look as sharp
-    # as Zipf's exponent. So it is no bound of SGD's or Adam's that single curves must beat, whatever the waste.
+    # The path is that of gradient descent, at a speed that depends on all that is left: what is convex may look as
+    # sharp as Zipf's exponent. So it is no bound of SGD's or Adam's that single curves must beat, whatever the waste.
     optimizer: ClassVar[str] = "unknown"
 
     def __post_init__(self) -> None:
@@ -146,7 +146,7 @@ class Resource(AbstractLearner):
         return self._crossings(frequencies, (0.5,))[0]
 
     def horizon(self, frequencies: np.ndarray) -> float:
-        """Until ten times the effort of the last onset (thirty of a cross-entropy, for its tail), and five times its step.
+        """Until ten times the effort of the last onset (thirty of a cross-entropy), and five times its step.
 
         Without waste all is over soon after the last onset, and that is still to be seen.
         """
