@@ -23,6 +23,7 @@ from quanta.learners import (
     Exponential,
     Mixture,
     Multilinear,
+    PowerLaw,
     Quantum,
     Threshold,
     out_of_order,
@@ -500,6 +501,21 @@ def test_what_the_members_do_not_share_is_not_claimed():
     many = Mixture(sharp=Quantum(), smooth=Multilinear())
     for axis in ("parameters", "data", "compute"):  # its members have them
         assert math.isnan(many.exponent(axis, 1.5))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_slower_of_two_kinds_sets_the_slope_in_the_end(swapped):
+    """t^-0.1 of a slow tail, after what is left at t^(-9/19) of the steps is gone."""
+    members = [Multilinear(), PowerLaw(power=0.1)]
+    sharp, smooth = members[::-1] if swapped else members
+    learner, p = Mixture(sharp=sharp, smooth=smooth), Zipf(n_subtasks=10**4, exponent=1.9).probabilities()
+    assert learner.exponent("steps", 1.9) == pytest.approx(-0.1)
+    distance = []
+    for start in (1e4, 1e9):
+        when = np.rint(start * np.geomspace(1, 10, 5))
+        found = np.polyfit(np.log(when), np.log(p @ losses(learner, follow(learner, p, when))), 1)[0]
+        distance.append(abs(found + 0.1))
+    assert distance[1] < min(distance[0], 0.01)
 
 
 @pytest.mark.parametrize("fields", [{"fraction": -0.1}, {"fraction": 1.1}, {"fraction": math.nan}], ids=str)
