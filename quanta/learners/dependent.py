@@ -96,7 +96,7 @@ class Dependent(AbstractLearner):
     skill: AbstractIndependent = field(default_factory=Multilinear)
     """Learner of a single subtask, such as "threshold(hits=3)"."""
     graph: Literal["random", "shuffled", "tree", "chain", "edges"] = "random"
-    """Parents of k: any before it (shuffled: in a random order), those at half its number, just before it, or as edges say."""
+    """Parents of k: any before it (shuffled: in a random order), those at half its number, just before, or by edges."""
     n_parents: int = 2
     """Parents of every subtask, drawn with replacement; 0 for none."""
     layout: int = 0
