@@ -19,9 +19,8 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from quanta.learners._parity_vectors import load, root, spread, store
+from quanta.learners._parity_vectors import inner, load, reordered, root, spread, store
 
 Vector = Any  # sixteen float32: see _parity_vectors
 EARLY = 96  # until then the sum is made term by term
@@ -29,7 +28,6 @@ N_MOMENTS = 7
 N_NUMBERS = 4 + N_MOMENTS
 """Numbers of a row: decay of weights, of m, of v, the mean r, and η μ_k."""
 _STILL = 1e-10  # momentum that is left when a row is taken to be still
-_compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
 
 
 class Pace(NamedTuple):
@@ -66,7 +64,7 @@ def pace(adaptive: bool, rate: float, weight_decay: float, betas: tuple[float, f
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+@reordered
 def summary(how: Pace, last: int, missed: int, numbers: np.ndarray) -> None:
     """Write into ``numbers`` (N_NUMBERS,) what :func:`catch_up` needs, of rows touched last at step ``last``."""
     numbers[:] = 0
@@ -100,7 +98,7 @@ def summary(how: Pace, last: int, missed: int, numbers: np.ndarray) -> None:
     numbers[9], numbers[10] = rate * m5, rate * m6  # the first moment is 0: that is what the mean is
 
 
-@_compiled
+@inner
 def caught_up(how: Pace, numbers: np.ndarray, last: int, missed: int, weight: Vector, m: Vector, v: Vector) -> Vector:
     """Sixteen weights after the steps that they missed."""
     if not how.adaptive:
@@ -122,7 +120,7 @@ def caught_up(how: Pace, numbers: np.ndarray, last: int, missed: int, weight: Ve
     return weight * spread(numbers[0]) - m * (series / q)
 
 
-@_compiled
+@inner
 def catch_up(
     how: Pace, numbers: np.ndarray, last: int, missed: int, at: int,
     weights: np.ndarray, first: np.ndarray, second: np.ndarray,
@@ -135,7 +133,7 @@ def catch_up(
         store(second, at, v * spread(numbers[2]))
 
 
-@_compiled
+@inner
 def move(
     how: Pace, step: int, faster: float, at: int, gradient: Vector,
     weights: np.ndarray, first: np.ndarray, second: np.ndarray,

@@ -1,13 +1,12 @@
 """Batches as the fast path takes them: the very examples of ``_parity_data``, grouped by subtask, with bits by place."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from quanta.learners._parity_data import GOLDEN, Parities, Source
+from quanta.learners._parity_vectors import inner
 
-_compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
 _GOLDEN = np.uint64(GOLDEN)
 _ONE, _FOUR = np.uint64(1), np.uint64(4)
 TILE = 64
@@ -54,7 +53,7 @@ def groups(subtasks: Parities, n: int) -> Groups:
     )  # fmt: skip
 
 
-@_compiled
+@inner
 def mix(x: np.uint64) -> np.uint64:
     """Finaliser of SplitMix64, as in ``_parity_data``."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -62,7 +61,7 @@ def mix(x: np.uint64) -> np.uint64:
     return x ^ (x >> np.uint64(31))
 
 
-@_compiled
+@inner
 def shuffled(key: np.uint64, number: np.uint64, n: int) -> np.uint64:
     """Which of n examples is seen at a place of the stream, as in ``_parity_data``."""
     epoch, place = number // np.uint64(n), number % np.uint64(n)
@@ -80,7 +79,7 @@ def shuffled(key: np.uint64, number: np.uint64, n: int) -> np.uint64:
             return place
 
 
-@_compiled
+@inner
 def draw(stream: Source, start: int, count: int, into: Groups) -> None:
     """Draw the subtasks of examples ``start`` to ``start + count`` of a stream, and count them."""
     key, order, n = stream.key[()], stream.order[()], stream.n_examples[()]
@@ -101,7 +100,7 @@ def draw(stream: Source, start: int, count: int, into: Groups) -> None:
     into.sizes[0] = n_present
 
 
-@_compiled
+@inner
 def arrange(stream: Source, subtasks: Parities, start: int, count: int, into: Groups) -> None:
     """Draw a batch and group it, at a cost that depends on its size alone."""
     for j in range(into.sizes[1]):
@@ -127,7 +126,7 @@ def arrange(stream: Source, subtasks: Parities, start: int, count: int, into: Gr
     into.sizes[1] = n_touched
 
 
-@_compiled
+@inner
 def fill(
     key: np.uint64, begin: int, end: int, batch: Groups, masks: np.ndarray,
     words: np.ndarray, columns: np.ndarray, label: np.ndarray,
@@ -170,7 +169,7 @@ def fill(
             transpose(column)
 
 
-@_compiled
+@inner
 def transpose(words: np.ndarray) -> None:
     """Transpose 64 words of 64 bits in place (Warren 2012, Hacker's Delight, section 7-3)."""
     width, mask = 32, np.uint64(0xFFFFFFFF)

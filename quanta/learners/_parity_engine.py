@@ -11,16 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from quanta.learners import _parity_adam as adam
 from quanta.learners import _parity_batches as batches
 from quanta.learners import _parity_kernels as kernels
 from quanta.learners._parity_data import Parities, Source
 from quanta.learners._parity_reference import BETAS, EPSILON, Rule, Weights
-from quanta.learners._parity_vectors import LANES, load, spread, store, zero
+from quanta.learners._parity_vectors import LANES, inner, kernel, load, spread, store, zero
 
-_compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
 _LINE = 64  # bytes of a cache line, and of a vector: one that lies across two takes twice as long
 
 
@@ -159,7 +157,7 @@ def space(weights: Weights, batch: batches.Groups, n_pieces: int, own: bool) -> 
     )  # fmt: skip
 
 
-@_compiled
+@kernel
 def prepare(
     how: adam.Pace, stream: Source, subtasks: Parities, done: int, size: int, state: State,
     batch: batches.Groups, work: Space,
@@ -172,36 +170,36 @@ def prepare(
             adam.summary(how, last, done - last, work.numbers[j])
 
 
-@_compiled
+@kernel
 def refresh(begin: int, end: int, how: adam.Pace, done: int, state: State, batch: batches.Groups, work: Space) -> None:
     """Catch up the rows ``begin`` to ``end`` of those touched."""
-    weights, first, second = state.weights.controls, state.first.controls, state.second.controls
-    width = weights.shape[1]
     for j in range(begin, min(end, batch.sizes[1])):
-        control = batch.touched[j]
-        last = state.last[control]
-        for at in range(control * width, (control + 1) * width, LANES):
-            if last == 0:  # without momentum: m and v are 0
-                store(weights, at, load(weights, at) * spread(np.float32(how.kept**done)))
-            elif last < done:
-                adam.catch_up(how, work.numbers[j], last, done - last, at, weights, first, second)
+        _catch_up(how, done, work.numbers[j], batch.touched[j], state)
 
 
-@_compiled
-def everything(how: adam.Pace, state: State) -> None:
+@kernel
+def everything(how: adam.Pace, done: int, state: State) -> None:
     """Catch up the rows of all control bits."""
-    weights, first, second = state.weights.controls, state.first.controls, state.second.controls
-    width, done = weights.shape[1], state.step[()]
     numbers = np.zeros(adam.N_NUMBERS, dtype=np.float32)
-    for control in range(len(weights)):
-        last = state.last[control]
-        adam.summary(how, last, done - last, numbers)
-        for at in range(control * width, (control + 1) * width, LANES):
-            adam.catch_up(how, numbers, last, done - last, at, weights, first, second)
+    for control in range(len(state.last)):
+        if state.last[control] < done:
+            adam.summary(how, state.last[control], done - state.last[control], numbers)
+        _catch_up(how, done, numbers, control, state)
         state.last[control] = done
 
 
-@_compiled
+@inner
+def _catch_up(how: adam.Pace, done: int, numbers: np.ndarray, control: int, state: State) -> None:
+    weights, first, second = state.weights.controls, state.first.controls, state.second.controls
+    width, last = weights.shape[1], state.last[control]
+    for at in range(control * width, (control + 1) * width, LANES):
+        if last == 0:  # without momentum: m and v are 0
+            store(weights, at, load(weights, at) * spread(np.float32(how.kept**done)))
+        elif last < done:
+            adam.catch_up(how, numbers, last, done - last, at, weights, first, second)
+
+
+@kernel
 def gather(begin: int, end: int, subtasks: Parities, state: State, batch: batches.Groups, work: Space) -> None:
     """Add up the rows of subtasks ``begin`` to ``end`` of those present."""
     width = work.rows.shape[1]
@@ -214,7 +212,7 @@ def gather(begin: int, end: int, subtasks: Parities, state: State, batch: batche
             store(work.rows, p * width + b * LANES, row)
 
 
-@_compiled
+@kernel
 def examples(
     begin: int, end: int, piece: int, shape: kernels.Chunks, key: np.uint64, masks: np.ndarray, state: State,
     batch: batches.Groups, work: Space,
@@ -231,7 +229,7 @@ def examples(
         work.error[s] = (1 / (1 + math.exp(-np.float64(work.z[s]))) - work.label[s]) / n
 
 
-@_compiled
+@kernel
 def learn(
     begin: int, end: int, piece: int, how: adam.Pace, subtasks: Parities, step: int, state: State,
     batch: batches.Groups, work: Space,
@@ -259,7 +257,7 @@ def learn(
             _share(b, subtasks, batch, work.by_row, work.by_control)
 
 
-@_compiled
+@inner
 def _share(b: int, subtasks: Parities, batch: batches.Groups, by_row: np.ndarray, by_control: np.ndarray) -> None:
     """Gradients by subtask as gradients by control bit, of one block."""
     width = by_row.shape[1]
@@ -272,9 +270,11 @@ def _share(b: int, subtasks: Parities, batch: batches.Groups, by_row: np.ndarray
             store(by_control, at, load(by_control, at) + load(by_row, p * width + b * LANES))
 
 
-@_compiled
+@kernel
 def move(begin: int, end: int, how: adam.Pace, step: int, state: State, batch: batches.Groups, work: Space) -> None:
-    """Move the rows ``begin`` to ``end`` of those touched."""
+    """Move the rows ``begin`` to ``end`` of those touched; with the first, the bias of the logit."""
+    if begin == 0:
+        _move_last(how, step, state, batch.first[batch.sizes[0]], work.error)
     width = work.rows.shape[1]
     for j in range(begin, min(end, batch.sizes[1])):
         control = batch.touched[j]
@@ -286,12 +286,12 @@ def move(begin: int, end: int, how: adam.Pace, step: int, state: State, batch: b
         state.last[control] = step
 
 
-@_compiled
-def finish(how: adam.Pace, step: int, state: State, batch: batches.Groups, work: Space) -> float:
-    """Move the bias of the logit, and count the step; returns its gradient, nan if any logit is."""
+@inner
+def _move_last(how: adam.Pace, step: int, state: State, n: int, error: np.ndarray) -> None:
+    """Move the bias of the logit: nan if the logit of any of the n examples is."""
     gradient = 0.0
-    for s in range(batch.first[batch.sizes[0]]):
-        gradient += work.error[s]
+    for s in range(n):
+        gradient += error[s]
     padded = np.zeros((3, LANES), dtype=np.float32)
     kinds = (state.weights.out_bias, state.first.out_bias, state.second.out_bias)
     for i in range(3):
@@ -299,14 +299,12 @@ def finish(how: adam.Pace, step: int, state: State, batch: batches.Groups, work:
     adam.move(how, step, 2, 0, spread(np.float32(gradient)), padded[0], padded[1], padded[2])
     for i in range(3):
         kinds[i][0] = padded[i, 0]
-    state.step[()] = step
-    return gradient
 
 
 def current(state: State, how: adam.Pace) -> State:
     """The same state with every row of a control bit caught up: what is to be looked at, never to be trained on."""
     found = copied(state)
-    everything(how, found)
+    everything(how, int(found.step), found)
     return found
 
 
@@ -330,8 +328,8 @@ class Trainer:
         self.how = adam.pace(rule.name == "adam", rule.learning_rate, rule.weight_decay, BETAS, EPSILON)
         self.batch = batches.groups(subtasks, batch_size)
         self.n_pieces = 1 if threads == 1 else 4 * threads
-        self.own = subtasks.controls.size == len(subtasks.masks)
-        self.work = space(state.weights, self.batch, self.n_pieces, self.own)
+        own = np.array_equal(subtasks.controls, np.arange(len(subtasks.masks)))
+        self.work = space(state.weights, self.batch, self.n_pieces, own)
         self.shape = kernels.chunks(state.weights.bits.shape[1])
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         for bits, tables in zip(state.weights.bits, self.work.tables, strict=True):
@@ -346,12 +344,12 @@ class Trainer:
             If a logit is not a number; the state is then of no use.
         """
         for done in range(int(self.state.step), until):
-            if not math.isfinite(self._step(done)):
+            self._step(done)
+            if not np.isfinite(self.state.weights.out_bias[0]):
                 raise Diverged(done + 1)
         return self.state
 
-    def _step(self, done: int) -> float:
-        """One step; returns the gradient of the last bias."""
+    def _step(self, done: int) -> None:
         state, batch, work, how, subtasks = self.state, self.batch, self.work, self.how, self.subtasks
         key, shape, step = self.stream.key[()], self.shape, done + 1
         prepare(how, self.stream, subtasks, done, self.size, state, batch, work)
@@ -364,7 +362,7 @@ class Trainer:
         )
         self._share(len(work.tables), lambda i, j, piece: learn(i, j, piece, how, subtasks, step, state, batch, work))
         self._share(n_touched, lambda i, j, _: move(i, j, how, step, state, batch, work))
-        return finish(how, step, state, batch, work)
+        state.step[...] = step
 
     def _share(self, n: int, part: Callable[[int, int, int], None]) -> None:
         """Do a part of a step, 0 … n, in pieces (begin, end, number of the piece)."""

@@ -12,15 +12,13 @@ one order: results do not depend on the number of threads.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from quanta.learners._parity_batches import TILE
-from quanta.learners._parity_vectors import load, lookups, positive, spread, store, total, where, zero
+from quanta.learners._parity_vectors import inner, kernel, load, lookups, positive, spread, store, total, where, zero
 
 Vector = Any  # sixteen float32: see _parity_vectors
 SAMPLES = 512  # examples that go through all blocks together: their logits stay in the cache
 SCRATCH = 16 * max(SAMPLES, 256)  # numbers of work space: logits by column forward, tables of a tile backward
-_compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
 Chunks = tuple[tuple[int, ...], tuple[int, ...]]
 _WORD = (0,) * 16  # a word of 64 bits is 16 chunks of four
 
@@ -31,7 +29,7 @@ def chunks(n_bits: int) -> Chunks:
     return (0,) * min(count, 16), (0,) * max(count - 16, 0)
 
 
-@_compiled
+@inner
 def tabulate(tables: np.ndarray, at: int, a: Vector, b: Vector, c: Vector, d: Vector) -> Vector:
     """Write the sums of all subsets of four rows, 16 entries of 16 floats, from place ``at``; returns that of all."""
     ab, cd = a + b, c + d
@@ -55,7 +53,7 @@ def tabulate(tables: np.ndarray, at: int, a: Vector, b: Vector, c: Vector, d: Ve
     return every
 
 
-@_compiled
+@kernel
 def tabulate_weights(bits: np.ndarray, tables: np.ndarray) -> None:
     """Tables of one block: of ``bits`` (n_bits, 16) into ``tables`` (n_chunks · 256,)."""
     for at in range(0, tables.size, 256):
@@ -67,7 +65,7 @@ def tabulate_weights(bits: np.ndarray, tables: np.ndarray) -> None:
         tabulate(tables, at, a, b, c, d)
 
 
-@_compiled
+@inner
 def forward(
     begin: int,
     end: int,
@@ -118,7 +116,7 @@ def forward(
             z[s] = total(load(scratch, (s - first) * 16)) + out_bias[0]
 
 
-@_compiled
+@inner
 def _block_forward(
     first: int, last: int, shape: Chunks, words: np.ndarray, group: np.ndarray, rows: np.ndarray,
     block: int, table: np.ndarray, out: np.ndarray, scratch: np.ndarray, active: np.ndarray,
@@ -136,7 +134,7 @@ def _block_forward(
         store(scratch, place, before + where(lanes, sums * weight))
 
 
-@_compiled
+@inner
 def by_bit(columns: np.ndarray, active: np.ndarray, error: np.ndarray, scratch: np.ndarray, sums: np.ndarray) -> None:
     """Sums over the examples where a bit is on of the error of each active unit, of one block.
 
@@ -164,7 +162,7 @@ def by_bit(columns: np.ndarray, active: np.ndarray, error: np.ndarray, scratch: 
             store(sums, 16 * i, load(sums, 16 * i) + lookups(scratch, 0, columns[t, i], _WORD))
 
 
-@_compiled
+@inner
 def in_all(begin: int, end: int, active: np.ndarray, error: np.ndarray) -> Vector:
     """Sum over examples ``begin`` to ``end`` of the error of each active unit, of one block."""
     a, b = zero(), zero()

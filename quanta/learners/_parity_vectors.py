@@ -10,10 +10,18 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit
 from numba.core import extending, types
 from numba.core.extending import models, overload, register_model
 
 intrinsic: Any = extending.intrinsic
+_HOW = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+kernel: Any = njit(**_HOW)
+"""Compiles a function that Python calls."""
+inner: Any = njit(no_cpython_wrapper=True, **_HOW)
+"""Compiles a function that only compiled ones call: without the code that reads Python's arguments, in half the time."""
+reordered: Any = njit(no_cpython_wrapper=True, fastmath={"reassoc", "contract"}, **_HOW)
+"""The same, of one whose sums may be made in any order."""
 LANES = 16
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _ZERO = ir.Constant(_FLOATS, [0.0] * LANES)
