@@ -14,13 +14,14 @@ from numba import njit
 from numba.core import extending, types
 from numba.core.extending import models, overload, register_model
 
+_compile: Any = njit
 intrinsic: Any = extending.intrinsic
-_HOW = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-kernel: Any = njit(**_HOW)
+_HOW: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+kernel: Any = _compile(**_HOW)
 """Compiles a function that Python calls."""
-inner: Any = njit(no_cpython_wrapper=True, **_HOW)
+inner: Any = _compile(no_cpython_wrapper=True, **_HOW)
 """Compiles a function that only compiled ones call: without the code that reads Python's arguments, in half the time."""
-reordered: Any = njit(no_cpython_wrapper=True, fastmath={"reassoc", "contract"}, **_HOW)
+reordered: Any = _compile(no_cpython_wrapper=True, fastmath={"reassoc", "contract"}, **_HOW)
 """The same, of one whose sums may be made in any order."""
 LANES = 16
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
