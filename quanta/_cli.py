@@ -350,6 +350,8 @@ def _one_line(text: str) -> str:
     text = re.sub(r"invalid literal for int\(\) with base 10: ('[^']*')", r"\1 is not a whole number", text)
     text = re.sub(r"could not convert string to float: ('[^']*')", r"\1 is not a number", text)
     text = re.sub(r"Could not find valid parse for arguments: (\[.*?\])", r"\1 cannot be read; see --help", text)
+    choice = r"Invalid choice (?:invalid choice )?('[^']*') for argument '(--[\w-]+)'\. Expected one of \((.*?)(?:, 'None')?\)"
+    text = re.sub(choice, r"\2 is \1; expected one of \3", text)
     text = re.sub(r"argument 'options\.(\w+)'", lambda found: found.group(1).upper(), text)
     return re.split(r" Argument helptext| For full helptext", text)[0].strip()[:400] or "the flags could not be parsed"
 

@@ -38,6 +38,12 @@ class Output:
         """Mark the run as finished: to be called last."""
         self._write(finished=True, configuration={k: brief(str(v)) for k, v in configuration.items()}, summary=summary)
 
+    def give_back(self) -> None:
+        """Leave no trace of a run that was refused: the directory, where nothing else is in it."""
+        (self.path / "run.json").unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
     def summary(self) -> dict[str, Any]:
         """What the finished run reported."""
         return dict(self._mark().get("summary", {}))

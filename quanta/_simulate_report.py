@@ -40,8 +40,9 @@ def slopes(ds: "xr.Dataset", learner: AbstractLearner, exponent: float) -> dict[
         onset = ds["true_onset"].values
     order = np.argsort(np.where(p > 0, onset, np.inf), kind="stable")[: int(np.sum(p > 0))]
     p, onset = p[order], onset[order]
-    first, last = (onset[min(p.size - 1, math.ceil(p.size ** (i / 3)) - 1)] for i in (1, 2))
     step = ds["step"].values
+    ranks = [min(p.size - 1, math.ceil(p.size ** (i / 3)) - 1) for i in (1, 2)]
+    first, last = np.minimum(onset[ranks], step[-1])
     inside = (step >= first) & (step <= last) & (step > 0)
     unlearned = np.append(np.cumsum(p[::-1])[::-1], 0.0)  # Σ of p from each rank on: summed small to large
     predicted = unlearned[np.searchsorted(onset, step[inside], side="right")]

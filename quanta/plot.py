@@ -79,8 +79,9 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
     # Linear heights: the area of a piece is its part in the loss.
     style.log_axes(right, step, None)
     right.set_ylim(0, 1.05 * float(mean.max()))
+    stepped = found is not None and bool((found["status"] == "sharp").any())
     style.label(
-        right, "training step", "", f"the mean {name}{', and the steps it is the sum of' if found is not None else ''}"
+        right, "training step", "", f"the mean {name}{', and the steps in it (grey: the rest)' if stepped else ''}"
     )
     style.label(left, "training step", "", f"the {name} of each subtask, as a share of its start")
     if norm is not None:
@@ -255,14 +256,14 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 def _draw_subtasks(
     axes: Axes, record: xr.Dataset, found: xr.Dataset | None, curves: np.ndarray, colours: np.ndarray
 ) -> None:
-    """Curves as shares of their start, and a dot at each onset."""
+    """Curves as shares of their start, and a dot at the onset of each sharp one."""
     step = record["step"].values.astype(float)
     share = curves / _start(record, curves)[:, None]
     drawn = _evenly(record, _MAX_CURVES)
     for k in drawn:
         axes.plot(step, share[k], color=colours[k], lw=1.1, alpha=0.85)
     if found is not None:
-        onset = found["onset"].values
+        onset = np.where(found["status"].values == "sharp", found["onset"].values, np.nan)
         seen = [k for k in drawn if np.isfinite(onset[k]) and onset[k] > 0]
         smooth = found["fitted"].transpose("subtask", "step").values / _start(record, curves)[:, None]
         heights = [np.interp(np.log(onset[k]), np.log(step[step > 0]), smooth[k, step > 0]) for k in seen]

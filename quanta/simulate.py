@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from quanta._errors import InputError
 from quanta._grid import log_spaced
 from quanta.frequencies import FREQUENCIES, AbstractFrequencies, Empirical, Reweighted, Zipf, read_changes, read_counts
 from quanta.learners import LEARNERS, AbstractLearner, Overflow
-from quanta.learners.base import LATEST
+from quanta.learners.base import LATEST, LEARNED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from quanta._output import Output
 
 _LARGEST = np.finfo(np.float32).max  # of the losses of a record
-_LEARNED = 0.25  # of the loss at the start
 _MAX_CHECKPOINTS = 10_000
 _HOW = ("steps", "n_checkpoints", "batch_size", "seed", "dynamics")  # flags that are arguments of simulate
 DESIGN = ("learner", "batch_size", "dynamics")
@@ -129,8 +129,8 @@ def simulate(
 
     try:
         run.follow(progress)
-    except Overflow as error:
-        error.record = so_far() if run.done > 1 else None
+    except (Overflow, KeyboardInterrupt) as stopped:
+        stopped.record = so_far() if run.done > 1 else None  # type: ignore[union-attr]
         raise
     return so_far()
 
@@ -207,7 +207,9 @@ class _Run:
         """Go through all checkpoints, or up to one where a loss is not finite."""
         from quanta._progress import Progress
 
-        with Progress("quanta.simulate", len(self.step), shown=shown) as bar:
+        by_step = self.learner.stepwise
+        total = int(self.step[-1]) if by_step else len(self.step)
+        with Progress("quanta.simulate", total, shown=shown) as bar:
             for step in self.step:
                 state = self.learner.advance(self.state, int(step) * self.per_step)
                 loss = self.learner.measure(state)["loss"]
@@ -218,7 +220,7 @@ class _Run:
                 self.loss.add(loss)
                 if self.exposures is not None:
                     self.exposures.add(state.hits)
-                bar.update(self.done, functools.partial(self._note, loss))
+                bar.update(int(step) if by_step else self.done, functools.partial(self._note, loss))
 
     def _note(self, loss: np.ndarray) -> str:
         return f"learned {learned(loss, self.learner)} of {loss.size}"
@@ -226,7 +228,7 @@ class _Run:
 
 def learned(loss: np.ndarray, learner: AbstractLearner) -> int:
     """How many subtasks are learned at these losses: less than a quarter of what there is to learn is left."""
-    return int(np.sum(loss - learner.learned_loss < _LEARNED * (learner.chance_loss - learner.learned_loss)))
+    return int(np.sum(loss - learner.learned_loss < LEARNED * (learner.chance_loss - learner.learned_loss)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -321,11 +323,20 @@ def _simulate_into(
     began = time.perf_counter()
     try:
         ds = simulate(frequencies, learner, **how, progress=not options.quiet)
-    except Overflow as error:
-        if error.record is None:
+    except (Overflow, KeyboardInterrupt) as stopped:
+        kept = getattr(stopped, "record", None)
+        if kept is None:
+            out.give_back()
             raise
-        record.save(error.record, out.record, overwrite=True)
-        raise InputError(f"{error} The record up to step {int(error.record.step[-1])} is {out.record}.") from None
+        record.save(kept, out.record, overwrite=True)
+        where = f"The record up to step {int(kept.step[-1])} is {out.record}."
+        if isinstance(stopped, Overflow):
+            raise InputError(f"{stopped} {where}") from None
+        print(where, file=sys.stderr)
+        raise
+    except InputError:
+        out.give_back()
+        raise
     record.save(ds, out.record, overwrite=True)
     summary = {
         "record": str(out.record),

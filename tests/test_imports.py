@@ -77,7 +77,14 @@ def test_heavy_libraries_are_imported_only_where_the_listing_says(path):
 def test_a_member_of_a_family_imports_numpy_scipy_and_its_own_family(path):
     """Kernels (files that begin with numba or torch) are members' own, imported by them at first use."""
     family = path.parent.name
-    libraries = {*sys.stdlib_module_names, "numpy", "scipy", "numba", *(["torch"] if family == "models" else [])}
+    libraries = {
+        *sys.stdlib_module_names,
+        "numpy",
+        "scipy",
+        "numba",
+        "llvmlite",
+        *(["torch"] if family == "models" else []),
+    }
     own = (
         f"quanta.{family}",
         *FAMILIES[family],

@@ -313,6 +313,28 @@ def test_a_loss_that_overflows_stops_the_run_with_the_step_and_the_subtask_and_k
     xr.testing.assert_equal(kept["loss"], whole["loss"].isel(step=slice(kept.sizes["step"])))
 
 
+def test_a_run_that_is_refused_leaves_no_directory_behind(capfd):
+    flags = ["--learner", "domino", "--n-subtasks", "30", "--quiet", "--no-detect", "--out", "run"]
+    assert simulate.main([*flags, "--dynamics", "sampled"]) == 2
+    assert "dynamics is 'sampled'; expected 'expected' for Domino" in capfd.readouterr().err
+    assert not os.path.exists("run")
+    assert simulate.main(flags) == 0
+
+
+def test_a_run_that_is_interrupted_keeps_the_record_so_far(capfd, monkeypatch):
+    def interrupt(self, state, time):
+        if time > 100:
+            raise KeyboardInterrupt
+        return AbstractIndependent.advance(self, state, time)
+
+    monkeypatch.setattr(Bursting, "advance", interrupt, raising=False)
+    monkeypatch.setitem(LEARNERS, "bursting", Bursting)
+    assert simulate.main(["--learner", "bursting", "--n-subtasks", "20", "--quiet", "--out", "run"]) == 130
+    said = re.search(r"The record up to step (\d+) is (\S+)\.", capfd.readouterr().err)
+    assert 50 < int(said[1]) <= 100
+    assert record.load(said[2])["step"][-1] == int(said[1])
+
+
 def test_the_command_says_where_it_overflowed_and_where_the_record_is(capfd, monkeypatch):
     monkeypatch.setitem(LEARNERS, "bursting", Bursting)
     assert simulate.main(["--learner", "bursting", "--n-subtasks", "20", "--quiet", "--out", "run"]) == 2

@@ -19,6 +19,7 @@ from quanta.learners._parity_data import Parities, Source
 from quanta.learners._parity_reference import BETAS, EPSILON, Rule, Weights
 from quanta.learners._parity_vectors import LANES, inner, kernel, load, spread, store, zero
 
+_WORTH = 16_384  # vectors of rows: the work of about 0.1 ms, below which another thread does not pay
 _LINE = 64  # bytes of a cache line, and of a vector: one that lies across two takes twice as long
 
 
@@ -327,7 +328,7 @@ class Trainer:
         self.state, self.stream, self.subtasks, self.size = state, stream, subtasks, batch_size
         self.how = adam.pace(rule.name == "adam", rule.learning_rate, rule.weight_decay, BETAS, EPSILON)
         self.batch = batches.groups(subtasks, batch_size)
-        self.n_pieces = 1 if threads == 1 else 4 * threads
+        self.n_pieces = 1 if threads == 1 else 2 * threads  # more than threads, for they may not be equally fast
         own = np.array_equal(subtasks.controls, np.arange(len(subtasks.masks)))
         self.work = space(state.weights, self.batch, self.n_pieces, own)
         self.shape = kernels.chunks(state.weights.bits.shape[1])
@@ -354,21 +355,22 @@ class Trainer:
         key, shape, step = self.stream.key[()], self.shape, done + 1
         prepare(how, self.stream, subtasks, done, self.size, state, batch, work)
         n_rows, n_touched = batch.sizes.tolist()
-        self._share(n_touched, lambda i, j, _: refresh(i, j, how, done, state, batch, work))
-        self._share(n_rows, lambda i, j, _: gather(i, j, subtasks, state, batch, work))
+        few = _WORTH // len(work.tables)
+        self._share(n_touched, lambda i, j, _: refresh(i, j, how, done, state, batch, work), few)
+        self._share(n_rows, lambda i, j, _: gather(i, j, subtasks, state, batch, work), few)
         self._share(
             len(work.columns),
             lambda i, j, piece: examples(i, j, piece, shape, key, subtasks.masks, state, batch, work),
         )
         self._share(len(work.tables), lambda i, j, piece: learn(i, j, piece, how, subtasks, step, state, batch, work))
-        self._share(n_touched, lambda i, j, _: move(i, j, how, step, state, batch, work))
+        self._share(n_touched, lambda i, j, _: move(i, j, how, step, state, batch, work), few)
         state.step[...] = step
 
-    def _share(self, n: int, part: Callable[[int, int, int], None]) -> None:
-        """Do a part of a step, 0 … n, in pieces (begin, end, number of the piece)."""
-        if self.pool is None:
+    def _share(self, n: int, part: Callable[[int, int, int], None], least: int = 1) -> None:
+        """Do a part of a step, 0 … n, in pieces (begin, end, number of the piece) of at ``least`` so many."""
+        pieces = min(self.n_pieces, max(1, n // max(1, least)))
+        if self.pool is None or pieces == 1:
             part(0, n, 0)
             return
-        pieces = min(n, self.n_pieces)
         cuts = [n * i // pieces for i in range(pieces + 1)]
         list(self.pool.map(part, cuts[:-1], cuts[1:], range(pieces)))

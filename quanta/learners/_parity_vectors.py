@@ -20,7 +20,8 @@ _HOW: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "n
 kernel: Any = _compile(**_HOW)
 """Compiles a function that Python calls."""
 inner: Any = _compile(no_cpython_wrapper=True, **_HOW)
-"""Compiles a function that only compiled ones call: without the code that reads Python's arguments, in half the time."""
+"""Compiles a function that only compiled ones call: without the code that reads
+Python's arguments, in less time. Python must not call it: that ends the process."""
 reordered: Any = _compile(no_cpython_wrapper=True, fastmath={"reassoc", "contract"}, **_HOW)
 """The same, of one whose sums may be made in any order."""
 LANES = 16

@@ -179,6 +179,11 @@ class AbstractLearner(abc.ABC):
         """Onset and width of the steps made so far: realised if sampled, else those of the mean field."""
 
     @property
+    def stepwise(self) -> bool:
+        """Whether it is moved step by step, so that a checkpoint takes as long as the steps before it."""
+        return False
+
+    @property
     def n_classes(self) -> int | None:
         """Among how many answers a softmax chooses, where the loss is one's; None of any other loss."""
         return None

@@ -158,6 +158,11 @@ class Geometry(AbstractLearner):
         return self.descent == "sgd"
 
     @property
+    def stepwise(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def n_classes(self) -> int | None:
         """Two, of the cross-entropy: learned or not."""
         return 2 if self.objective == "cross-entropy" else None

@@ -11,7 +11,7 @@ from quanta._errors import InputError
 from quanta.learners import _noisy
 from quanta.learners._axes import room
 from quanta.learners._binomial import chance_below
-from quanta.learners.base import Truth, checked
+from quanta.learners.base import DYNAMICS, Truth, checked
 from quanta.learners.independent import AbstractIndependent
 
 
@@ -37,7 +37,8 @@ class Multilinear(AbstractIndependent):
 
     with ξ normal and fresh for each step, subtask and layer. In the time p_k t of its own hits every subtask then obeys
     the same stochastic equation, up to the size of a step. The noise is all that is drawn: hits count as p_k t.
-    Examples that do not fill a batch wait for the next. Its cost grows with the number of steps. The mean field leaves noise out.
+    Examples that do not fill a batch wait for the next. Its cost grows with the number of steps. The
+    declared theory leaves noise out.
 
     References
     ----------
@@ -68,6 +69,16 @@ class Multilinear(AbstractIndependent):
     optimizer: ClassVar[str] = "sgd"
     axes: ClassVar[tuple[str, ...]] = ("steps", "parameters", "data", "compute")
 
+    @property
+    def dynamics(self) -> tuple[str, ...]:
+        """Sampled only, where there is noise: the mean field has none."""
+        return DYNAMICS if self.noise == 0 else ("sampled",)
+
+    @property
+    def stepwise(self) -> bool:
+        """Of noise no leap is known."""
+        return self.noise > 0
+
     def __post_init__(self) -> None:
         check_above("target", self.target, most=1e9)
         if not 0 < self.initial < self.target:
@@ -87,7 +98,7 @@ class Multilinear(AbstractIndependent):
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1
     ) -> Any:
         """State before the first example; see the base. With noise, too large a ``rate`` for the batch is refused."""
-        if dynamics == "expected" or self.noise == 0:
+        if self.noise == 0:
             return AbstractIndependent.start(self, frequencies, rng, dynamics=dynamics, batch_size=batch_size)
         p = checked(self, frequencies, dynamics, batch_size)
         return _noisy.start(p, rng, batch_size=batch_size, target=self.target, initial=self.initial, rate=self.rate)
