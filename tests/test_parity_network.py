@@ -13,6 +13,8 @@ from quanta.learners import _parity_data as data
 from quanta.learners import _parity_engine as engine
 from quanta.learners import _parity_reference as reference
 from quanta.learners._parity_reference import Rule, Weights
+from quanta.learners.base import Overflow
+from quanta.learners.parity_network import ParityNetwork
 
 COMPOSITES = ((0, 1), (2, 3, 4))
 ADAM = Rule("adam", 1e-3, 0.0)
@@ -79,12 +81,12 @@ def test_examples_are_the_same_in_whatever_batches_they_are_drawn(cuts, n_exampl
 
 @given(n=st.integers(1, 3000), key=st.integers(0, 2**64 - 1))
 def test_every_pass_over_a_finite_set_sees_each_example_once(n, key):
-    places = data.shuffled(np.array(key, dtype=np.uint64), np.arange(2 * n, dtype=np.uint64), n)
+    places = data.shuffled(np.uint64(key), np.arange(2 * n, dtype=np.uint64), n)
     np.testing.assert_array_equal(np.sort(places.reshape(2, n), axis=1), [np.arange(n)] * 2)
 
 
 def test_passes_over_a_finite_set_differ_in_their_order():
-    places = data.shuffled(np.array(5, dtype=np.uint64), np.arange(3000, dtype=np.uint64), 1000).reshape(3, 1000)
+    places = data.shuffled(np.uint64(5), np.arange(3000, dtype=np.uint64), 1000).reshape(3, 1000)
     for a, b in ((0, 1), (1, 2)):
         assert abs(stats.spearmanr(places[a], places[b]).statistic) < 0.1
     assert abs(stats.spearmanr(places[0], np.arange(1000)).statistic) < 0.1
@@ -265,7 +267,7 @@ def test_thirty_steps_are_those_of_dense_torch(rule):
     plain = reference.train(reference.start(weights), stream, subtasks, rule, 700, 30).weights
     trainer = engine.Trainer(engine.start(weights), stream, subtasks, rule, 700)
     trainer.run(30)
-    fast = engine.natural(engine.current(trainer.state, trainer.how).weights, 35)
+    fast = engine.natural(engine.current(trainer.state, rule).weights, 35)
     for found in (plain, fast):
         assert all(np.abs(a - b).max() < 1e-5 for a, b in zip(found, expected, strict=True) if b.size)
 
@@ -314,3 +316,92 @@ def test_a_network_learns_its_parities():
     z = reference.logits(engine.natural(trainer.state.weights, 64), subtasks, batch.subtask, batch.words)
     right = (z > 0) == batch.label
     assert min(right[batch.subtask == k].mean() for k in range(3)) > 0.99
+
+
+# ------------------------------------------------------------------------------------------------- the learner
+
+
+P = np.arange(1, 9) ** -1.4 / np.sum(np.arange(1, 9) ** -1.4)
+SMALL = {"n_bits": 70, "width": 35, "n_test": 128, "n_composites": 2}
+
+
+def begun(batch_size=300, **fields):
+    """A small learner, and its state before the first step."""
+    learner = ParityNetwork(**SMALL | fields)
+    return learner, learner.start(P, np.random.default_rng(0), dynamics="sampled", batch_size=batch_size)
+
+
+@pytest.mark.parametrize("fields", [{}, {"depth": 2}, {"descent": "sgd", "n_examples": 700}], ids=str)
+def test_a_network_that_was_saved_goes_on_identically_and_its_past_does_not_change(fields, tmp_path):
+    learner, start = begun(**fields)
+    half = learner.advance(start, 4)
+    np.savez(tmp_path / "state.npz", **half._asdict())
+    with np.load(tmp_path / "state.npz") as stored:
+        read = type(half)(**stored)
+    for a, b in zip(learner.advance(read, 9), learner.advance(start, 9), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (int(start.step), int(half.step), int(start.hits.sum()), int(half.hits.sum())) == (0, 4, 0, 1200)
+
+
+def test_both_paths_see_the_same_network_on_the_same_test_strings(monkeypatch):
+    learner, state = begun()
+    state = learner.advance(state, 40)
+    seen = learner.measure(state)
+    network = engine.current(engine.State(*map(state.layer, range(3)), state.last, state.step), ADAM)
+    plain = state._replace(**{k: v[None] for k, v in engine.natural(network.weights, 35)._asdict().items()})
+    monkeypatch.setattr(ParityNetwork, "_fast", False)
+    expected = learner.measure(plain)
+    np.testing.assert_allclose(seen["loss"], expected["loss"], rtol=1e-5)
+    np.testing.assert_array_equal(seen["accuracy"], expected["accuracy"])
+
+
+def test_gates_see_the_bits_of_what_is_learned_and_not_of_what_is_not():
+    learner = ParityNetwork(n_bits=10, k=3, width=64, rate=0.003, hidden_progress=True)
+    state = learner.start(np.array([0.9, 0.1, 0]), np.random.default_rng(0), dynamics="sampled", batch_size=1000)
+    before, after = (learner.measure(learner.advance(state, step)) for step in (0, 1000))
+    assert not before["moved"].any()
+    assert before["fourier_gap"].max() < 0.05 < after["fourier_gap"][0]  # of 1024 strings: 1.6 standard errors
+    assert after["fourier_gap"][2] < 0.05
+    assert after["accuracy"][0] == 1
+    assert after["loss"][0] < 0.05 < 0.5 < after["loss"][2]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"k": 71}, "k is 71; expected a whole number from 1 to 70"),
+        ({"n_bits": 129}, "n_bits is 129; expected a whole number from 1 to 128"),
+        ({"width": 0}, "width is 0; expected a whole number of at least 1"),
+        ({"n_test": 100}, "n_test is 100; expected a multiple of 64"),
+        ({"rate": 0.0}, "rate is 0.0; expected"),
+        ({"weight_decay": 2000.0}, "weight_decay is 2000.0; expected"),
+        ({"bit_sets": "all"}, "bit_sets is 'all'; expected one of distinct, disjoint, overlapping"),
+        ({"n_examples": 299}, "n_examples is 299; expected at least a batch, 300"),
+        ({"n_composites": 7}, "n_composites is 7 of 8 subtasks; expected"),
+        (
+            {"bit_sets": "disjoint", "k": 12},
+            "6 subtasks need as many disjoint sets of 12 of 70 bits; expected at most 5",
+        ),
+        ({"depth": 2, "hidden_progress": True}, "depth is 2; expected 1"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_in_one_line(fields, message):
+    with pytest.raises(InputError, match=message) as error:
+        begun(**fields)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_learner_that_diverges_names_the_step(depth):
+    learner, state = begun(descent="sgd", rate=1e30, depth=depth)
+    with np.errstate(all="ignore"), pytest.raises(Overflow, match=r"at step \d;.*Lower the rate, which is 1e\+30"):
+        learner.advance(state, 100)
+
+
+def test_only_composites_are_of_another_kind():
+    learner, state = begun()
+    assert learner.kinds(8) == ["atom"] * 6 + ["composite"] * 2
+    assert eval(repr(learner)) == learner
+    bits = state.subtasks.bits(70)
+    np.testing.assert_array_equal(bits[6:], [bits[0] | bits[1], bits[2] | bits[3]])

@@ -82,12 +82,12 @@ def shuffled(key: np.uint64, number: np.uint64, n: int) -> np.uint64:
 @inner
 def draw(stream: Source, start: int, count: int, into: Groups) -> None:
     """Draw the subtasks of examples ``start`` to ``start + count`` of a stream, and count them."""
-    key, order, n = stream.key[()], stream.order[()], stream.n_examples[()]
+    key, n = stream.key, stream.n_examples
     n_present = 0
     for i in range(count):
         number = np.uint64(start + i)
         if n:
-            number = shuffled(order, number, n)
+            number = shuffled(stream.order, number, n)
         column = np.float64(mix(key + _FOUR * number * _GOLDEN) >> np.uint64(11)) * 2.0**-53 * stream.keep.size
         place = np.int64(column)
         subtask = place if column - place < stream.keep[place] else stream.alias[place]

@@ -42,12 +42,12 @@ class Parities(NamedTuple):
 class Source(NamedTuple):
     """A stream of examples."""
 
-    key: np.ndarray
-    """() uint64: of the examples."""
-    order: np.ndarray
-    """() uint64: key of the order in which a finite set is seen."""
-    n_examples: np.ndarray
-    """() int64: size of the set; 0 if every example is new."""
+    key: np.uint64
+    """Of the examples."""
+    order: np.uint64
+    """Key of the order in which a finite set is seen."""
+    n_examples: int
+    """Size of the set; 0 if every example is new."""
     keep: np.ndarray
     """(n_subtasks,) of the alias table: chance to stay at a column."""
     alias: np.ndarray
@@ -82,15 +82,13 @@ def bit_sets(kind: str, n_sets: int, n_bits: int, k: int, rng: np.random.Generat
     InputError
         If there are not so many such sets.
     """
+    check_enough(kind, n_sets, n_bits, k)
     places = rng.permutation(n_bits)
     if kind == "disjoint":
-        _check_enough(kind, n_sets, n_bits // k, n_bits, k)
         return places[: n_sets * k].reshape(n_sets, k)
     if kind == "overlapping":
-        _check_enough(kind, n_sets, n_bits if k < n_bits else 1, n_bits, k)
         return places[(np.arange(n_sets)[:, None] + np.arange(k)) % n_bits]
     n_all = math.comb(n_bits, k)
-    _check_enough(kind, n_sets, n_all, n_bits, k)
     if n_all <= 4 * n_sets:  # so few that drawing until all differ would take long
         every = _every_set(n_bits, k)
         return every[rng.permutation(n_all)[:n_sets]]
@@ -109,10 +107,18 @@ def _every_set(n_bits: int, k: int) -> np.ndarray:
     return np.fromiter(chain.from_iterable(combinations(range(n_bits), k)), dtype=np.int64).reshape(-1, k)
 
 
-def _check_enough(kind: str, asked: int, there: int, n_bits: int, k: int) -> None:
-    if asked > there:
+def check_enough(kind: str, n_sets: int, n_bits: int, k: int) -> None:
+    """Refuse more sets than there are.
+
+    Raises
+    ------
+    InputError
+        If there are not so many.
+    """
+    there = {"disjoint": n_bits // k, "overlapping": n_bits if k < n_bits else 1, "distinct": math.comb(n_bits, k)}
+    if n_sets > there[kind]:
         raise InputError(
-            f"{asked} subtasks need as many {kind} sets of {k} of {n_bits} bits; expected at most {there}. "
+            f"{n_sets} subtasks need as many {kind} sets of {k} of {n_bits} bits; expected at most {there[kind]}. "
             "Take fewer subtasks, more bits, or another kind of set."
         )
 
@@ -141,7 +147,7 @@ def parities(sets: np.ndarray, n_bits: int, composites: Sequence[Sequence[int]] 
 def source(p: np.ndarray, rng: np.random.Generator, n_examples: int = 0) -> Source:
     """A stream of examples, subtasks drawn with frequencies p (n_subtasks,); or of a finite set, seen again and again."""
     key, order = rng.integers(2**64, size=2, dtype=np.uint64)
-    return Source(np.array(key), np.array(order), np.array(n_examples, dtype=np.int64), *alias_table(p))
+    return Source(key, order, n_examples, *alias_table(p))
 
 
 def alias_table(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -165,9 +171,8 @@ def alias_table(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def draw(stream: Source, subtasks: Parities, start: int, count: int) -> Batch:
     """Examples number ``start`` to ``start + count`` of a stream."""
     number = np.arange(start, start + count, dtype=np.uint64)
-    n = int(stream.n_examples)
-    if n:
-        number = shuffled(stream.order, number, n)
+    if stream.n_examples:
+        number = shuffled(stream.order, number, stream.n_examples)
     counter = np.uint64(4) * number
     column = unit(word(stream.key, counter)) * stream.keep.size
     place = column.astype(np.int64)
@@ -183,7 +188,7 @@ def mix(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-def word(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
+def word(key: np.uint64 | np.ndarray, counter: np.ndarray) -> np.ndarray:
     """Random words of a key, by number, (n,) uint64."""
     return mix(key + counter * np.uint64(GOLDEN))
 
@@ -193,7 +198,7 @@ def unit(words: np.ndarray) -> np.ndarray:
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def shuffled(key: np.ndarray, number: np.ndarray, n: int) -> np.ndarray:
+def shuffled(key: np.uint64, number: np.ndarray, n: int) -> np.ndarray:
     """Which of n examples is seen at each place of the stream: all of them once, in a new order, in every n places.
 
     The order is a Feistel network of four rounds on the next power of four, walked until it falls below n

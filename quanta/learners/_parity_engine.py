@@ -302,10 +302,15 @@ def _move_last(how: adam.Pace, step: int, state: State, n: int, error: np.ndarra
         kinds[i][0] = padded[i, 0]
 
 
-def current(state: State, how: adam.Pace) -> State:
+def pace(rule: Rule) -> adam.Pace:
+    """How a rule moves rows, touched or not."""
+    return adam.pace(rule.name == "adam", rule.learning_rate, rule.weight_decay, BETAS, EPSILON)
+
+
+def current(state: State, rule: Rule) -> State:
     """The same state with every row of a control bit caught up: what is to be looked at, never to be trained on."""
     found = copied(state)
-    everything(how, int(found.step), found)
+    everything(pace(rule), int(found.step), found)
     return found
 
 
@@ -320,13 +325,19 @@ class Trainer:
         What it is trained on, and how.
     batch_size, threads : int
         Examples in a step, and how many threads share it; the result depends on the first only.
+
+    Attributes
+    ----------
+    hits : np.ndarray, shape (n_subtasks,), int64
+        How often each subtask was drawn so far.
     """
 
     def __init__(
         self, state: State, stream: Source, subtasks: Parities, rule: Rule, batch_size: int, threads: int = 1
     ) -> None:
         self.state, self.stream, self.subtasks, self.size = state, stream, subtasks, batch_size
-        self.how = adam.pace(rule.name == "adam", rule.learning_rate, rule.weight_decay, BETAS, EPSILON)
+        self.how = pace(rule)
+        self.hits = np.zeros(len(subtasks.masks), dtype=np.int64)
         self.batch = batches.groups(subtasks, batch_size)
         self.n_pieces = 1 if threads == 1 else 2 * threads  # more than threads, for they may not be equally fast
         own = np.array_equal(subtasks.controls, np.arange(len(subtasks.masks)))
@@ -352,9 +363,10 @@ class Trainer:
 
     def _step(self, done: int) -> None:
         state, batch, work, how, subtasks = self.state, self.batch, self.work, self.how, self.subtasks
-        key, shape, step = self.stream.key[()], self.shape, done + 1
+        key, shape, step = self.stream.key, self.shape, done + 1
         prepare(how, self.stream, subtasks, done, self.size, state, batch, work)
         n_rows, n_touched = batch.sizes.tolist()
+        self.hits[batch.present[:n_rows]] += np.diff(batch.first[: n_rows + 1])
         few = _WORTH // len(work.tables)
         self._share(n_touched, lambda i, j, _: refresh(i, j, how, done, state, batch, work), few)
         self._share(n_rows, lambda i, j, _: gather(i, j, subtasks, state, batch, work), few)

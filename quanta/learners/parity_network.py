@@ -1,0 +1,355 @@
+"""A real network, trained: many sparse parities of one string, told by control bits which one is asked."""
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, final
+
+import numpy as np
+
+from quanta._checks import check_above, check_whole
+from quanta._errors import InputError
+from quanta.learners import _parity_data as data
+from quanta.learners import _parity_reference as reference
+from quanta.learners.base import AbstractLearner, Overflow, Truth, checked, moment, no_steps
+
+_TILE = 64  # strings to a word: test sets are whole words
+
+
+class Network(NamedTuple):
+    """State of a network in training. Each array of weights has three layers: the weights, and the moments of Adam."""
+
+    frequencies: np.ndarray
+    """(n_subtasks,) p_k."""
+    step: np.ndarray
+    """() steps made."""
+    hits: np.ndarray
+    """(n_subtasks,) int64: how often each was drawn."""
+    batch_size: np.ndarray
+    """() examples of a step."""
+    masks: np.ndarray
+    """(n_subtasks, 2) uint64: bits of each subtask."""
+    begin: np.ndarray
+    """(n_subtasks + 1,) int64: where its control bits begin."""
+    on: np.ndarray
+    """(n,) int64: control bits, subtask after subtask."""
+    keys: np.ndarray
+    """(4,) uint64: of examples, of their order, of test strings, of the first weights."""
+    keep: np.ndarray
+    """(n_subtasks,) of the alias table of the frequencies."""
+    alias: np.ndarray
+    """(n_subtasks,) int64 of the same."""
+    last: np.ndarray
+    """(n_controls,) int64: step that touched each control bit's weights last; (0,) where all are moved at every step."""
+    controls: np.ndarray
+    """(3, n_controls, columns): weights of control bits."""
+    bits: np.ndarray
+    """(3, …) weights of bits."""
+    bias: np.ndarray
+    """(3, …)."""
+    hidden: np.ndarray
+    """(3, depth - 1, width, width)."""
+    hidden_bias: np.ndarray
+    """(3, depth - 1, width)."""
+    out: np.ndarray
+    """(3, …): logit 1 minus logit 0."""
+    out_bias: np.ndarray
+    """(3, 1)."""
+
+    @property
+    def subtasks(self) -> data.Parities:
+        """What is asked."""
+        return data.Parities(self.masks, self.begin, self.on)
+
+    def layer(self, i: int) -> reference.Weights:
+        """The weights (0), or a moment of them (1, 2)."""
+        return reference.Weights(*(getattr(self, name)[i] for name in reference.Weights._fields))
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParityNetwork(AbstractLearner):
+    r"""A ReLU network that learns the parity of k bits of n for each subtask, from all of them at once.
+
+    .. math:: z = w \cdot \mathrm{ReLU}(W_\text{bits} x + W_\text{controls} c + b) + b', \qquad
+        L = \ln(1 + e^{-(2y - 1) z}), \qquad y = \bigoplus_{i \in S_k} x_i
+
+    x is a string of random bits, and c has a 1 at the control bit of the subtask asked: at that of each of its atoms,
+    if it is a composite. Batches are drawn by the frequencies, new at every step or from a finite set; weights begin as
+    PyTorch's do and move by SGD or Adam. With one hidden layer and at most 128 bits a step costs the same however many
+    subtasks there are.
+
+    Nobody has a theory of its onsets that fits: its authors measure onset ∝ p^-0.81 where their theory has p^-1.
+
+    References
+    ----------
+    Michaud, Liu, Girit, Tegmark (2023), The Quantization Model of Neural Scaling, section 3; composites: Michaud,
+    Parker-Sartori, Tegmark (2025), On the Creation of Narrow AI, section 3; hidden progress: Barak, Edelman, Goel,
+    Kakade, Malach, Zhang (2022).
+
+    Examples
+    --------
+    >>> network = ParityNetwork(n_bits=8, k=2, width=16, n_test=64)
+    >>> state = network.start(np.array([0.75, 0.25]), np.random.default_rng(0), dynamics="sampled", batch_size=100)
+    >>> int(network.advance(state, 3).hits.sum())
+    300
+    """
+
+    n_bits: int = 100
+    """Bits of a string; at most 128."""
+    k: int = 3
+    """Bits of a subtask."""
+    bit_sets: Literal["distinct", "disjoint", "overlapping"] = "distinct"
+    """How the sets of bits meet: at random, all different; not at all; each in k - 1 bits with the one before it."""
+    n_composites: int = 0
+    """How many of the subtasks, the last ones, are composites of others: the parity of the union of their bits."""
+    atoms: int = 2
+    """Atoms of a composite."""
+    width: int = 500
+    """Units of a hidden layer."""
+    depth: int = 1
+    """Hidden layers."""
+    descent: Literal["adam", "sgd"] = "adam"
+    """The optimiser."""
+    rate: float = 0.001
+    """Learning rate."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay."""
+    n_examples: int = 0
+    """Examples in the training set, seen again and again in a new order; 0 if every example is new."""
+    n_test: int = 1024
+    """Test strings of each subtask, its own, a multiple of 64."""
+    hidden_progress: bool = False
+    """Also measure what moves while the loss does not: Fourier gaps, and how far weights are from their start."""
+
+    clock: ClassVar[str] = "steps"
+    dynamics: ClassVar[tuple[str, ...]] = ("sampled",)
+    axes: ClassVar[tuple[str, ...]] = ()
+    units: ClassVar[str] = "nat"
+    monotone: ClassVar[bool] = False
+    generalises: ClassVar[bool] = True
+    exchangeable: ClassVar[bool] = False
+    has_steps: ClassVar[bool] = False
+    stepwise: ClassVar[bool] = True
+    descends: ClassVar[bool] = False
+    n_classes: ClassVar[int] = 2
+    chance_loss: ClassVar[float] = math.log(2)
+
+    def __post_init__(self) -> None:
+        check_whole("n_bits", self.n_bits, most=data.MAX_BITS)
+        check_whole("k", self.k, most=self.n_bits)
+        for name, least in {"n_composites": 0, "atoms": 2, "width": 1, "depth": 1, "n_examples": 0}.items():
+            check_whole(name, getattr(self, name), least)
+        check_whole("n_test", self.n_test)
+        if self.n_test % _TILE:
+            raise InputError(f"n_test is {self.n_test}; expected a multiple of {_TILE}.")
+        for name, known in {"bit_sets": ("distinct", "disjoint", "overlapping"), "descent": ("adam", "sgd")}.items():
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}.")
+        check_above("rate", self.rate)
+        if not 0 <= self.weight_decay * self.rate < 1:
+            raise InputError(f"weight_decay is {self.weight_decay}; expected 0 or more, and below 1/rate.")
+        if self.hidden_progress and self.depth > 1:
+            raise InputError(f"depth is {self.depth}; expected 1 where hidden progress is measured.")
+
+    @property
+    def optimizer(self) -> str:
+        """SGD or Adam."""
+        return self.descent
+
+    @property
+    def bitwise(self) -> bool:  # type: ignore[override]
+        """With one hidden layer; more are linear algebra."""
+        return self.depth == 1
+
+    def check_count(self, n_subtasks: int) -> None:
+        """Refuse more composites than can be, and more subtasks than there are sets of bits.
+
+        Raises
+        ------
+        InputError
+            If it cannot have so many.
+        """
+        n_atoms = n_subtasks - self.n_composites
+        if self.n_composites and n_atoms < self.atoms + (self.n_composites > 1):
+            raise InputError(
+                f"n_composites is {self.n_composites} of {n_subtasks} subtasks; expected more than {self.atoms} others, "
+                "of which they are composed."
+            )
+        data.check_enough(self.bit_sets, n_atoms, self.n_bits, self.k)
+
+    def kinds(self, n_subtasks: int) -> list[str] | None:
+        """Atoms and composites, where there are composites."""
+        n = self.n_composites
+        return ["atom"] * (n_subtasks - n) + ["composite"] * n if n else None
+
+    def start(
+        self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "sampled", batch_size: int = 1
+    ) -> Network:
+        """State before the first step; see the base.
+
+        Raises
+        ------
+        InputError
+            If there are not so many sets of bits, or the training set is smaller than a batch.
+        """
+        p = checked(self, frequencies, dynamics, batch_size)
+        self.check_count(p.size)
+        if 0 < self.n_examples < batch_size:
+            raise InputError(
+                f"n_examples is {self.n_examples}; expected at least a batch, {batch_size}, or 0 for ever new."
+            )
+        n_atoms = p.size - self.n_composites
+        sets = data.bit_sets(self.bit_sets, n_atoms, self.n_bits, self.k, rng)
+        windows = (np.arange(self.n_composites)[:, None] * self.atoms + np.arange(self.atoms)) % n_atoms
+        subtasks = data.parities(sets, self.n_bits, windows.tolist())
+        keys = rng.integers(2**64, size=4, dtype=np.uint64)
+        first = self._first(keys, subtasks.n_controls)
+        layers = first.each(lambda array: np.stack([array, np.zeros_like(array), np.zeros_like(array)]))
+        return Network(
+            p, np.array(0), np.zeros(p.size, dtype=np.int64), np.array(batch_size), *subtasks, keys, *data.alias_table(p),
+            np.zeros(subtasks.n_controls if self._fast else 0, dtype=np.int64), *layers,
+        )  # fmt: skip
+
+    def advance(self, state: Network, time: int) -> Network:
+        """State after that many steps in all, made one by one.
+
+        Raises
+        ------
+        Overflow
+            If a logit is not a number, with the step.
+        """
+        step = moment(int(state.step), time)
+        return self._advance_fast(state, int(step)) if self._fast else self._advance_plain(state, int(step))
+
+    def measure(self, state: Network) -> dict[str, np.ndarray]:
+        """Loss and accuracy of every subtask on test strings of its own; hidden progress if it is to be measured.
+
+        ``fourier_gap``: by how much the gate of a unit, that where it is most, sees all bits of a subtask better than any
+        other: see ``_parity_exam``. ``moved``: the largest change, since the start, of a weight of its bits or control bits.
+        """
+        n = state.frequencies.size
+        names = ("loss", "accuracy") + (("fourier_gap",) if self.hidden_progress else ())
+        found = {name: np.empty(n) for name in names}
+        for some, z, label, gap in self._examined(state):
+            found["loss"][some] = reference.losses(z, label).mean(axis=1)
+            found["accuracy"][some] = ((z > 0) == label).mean(axis=1)
+            if self.hidden_progress:
+                found["fourier_gap"][some] = gap
+        if self.hidden_progress:
+            found["moved"] = self._moved(state)
+        return found
+
+    def truth(self, state: Network) -> Truth:
+        """Not known: the network is the experiment."""
+        return no_steps(state.frequencies.size)
+
+    def onset(self, frequencies: np.ndarray) -> np.ndarray:
+        """Not declared."""
+        return np.full(np.shape(frequencies), np.nan)
+
+    def horizon(self, frequencies: np.ndarray) -> float:
+        """Not known.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(
+            "nobody knows how long a parity network takes; expected to be told how long to run. Give --steps."
+        )
+
+    @property
+    def _fast(self) -> bool:
+        return self.depth == 1
+
+    @property
+    def _rule(self) -> reference.Rule:
+        return reference.Rule(self.descent, self.rate, self.weight_decay)
+
+    def _first(self, keys: np.ndarray, n_controls: int) -> reference.Weights:
+        """Weights before training, as a state has them."""
+        weights = reference.initial(n_controls, self.n_bits, self.width, self.depth, np.random.default_rng(keys[3]))
+        if not self._fast:
+            return weights
+        from quanta.learners import _parity_engine as engine
+
+        return engine.blocked(weights)
+
+    def _stream(self, state: Network) -> data.Source:
+        return data.Source(state.keys[0], state.keys[1], self.n_examples, state.keep, state.alias)
+
+    def _advance_fast(self, state: Network, step: int) -> Network:
+        from quanta.learners import _parity_engine as engine
+
+        moved = engine.copied(_engine_state(state))
+        trainer = engine.Trainer(
+            moved, self._stream(state), state.subtasks, self._rule, int(state.batch_size), _threads()
+        )
+        try:
+            trainer.run(step)
+        except engine.Diverged as error:
+            raise Overflow(error.step, 0, f"Lower the rate, which is {self.rate}.") from None
+        layers = moved.weights.each(lambda *three: np.stack(three), moved.first, moved.second)
+        return state._replace(
+            step=np.array(step), hits=state.hits + trainer.hits, last=moved.last, **layers._asdict()
+        )  # fmt: skip
+
+    def _advance_plain(self, state: Network, step: int) -> Network:
+        stream, size = self._stream(state), int(state.batch_size)
+        now = reference.State(state.layer(0), state.layer(1), state.layer(2), int(state.step))
+        hits = state.hits.copy()
+        while now.step < step:
+            batch = data.draw(stream, state.subtasks, now.step * size, size)
+            hits += np.bincount(batch.subtask, minlength=hits.size)
+            loss, gradient = reference.gradients(now.weights, state.subtasks, batch)
+            now = reference.move(now, gradient, self._rule)
+            if not math.isfinite(loss):
+                raise Overflow(now.step, 0, f"Lower the rate, which is {self.rate}.")
+        layers = now.weights.each(lambda *three: np.stack(three), now.first, now.second)
+        return state._replace(step=np.array(step), hits=hits, **layers._asdict())
+
+    def _examined(self, state: Network) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """Some subtasks after others: their numbers, logits, labels (n, n_test), and Fourier gaps."""
+        if self._fast:
+            from quanta.learners import _parity_engine as engine
+            from quanta.learners import _parity_exam as exam
+
+            network = engine.current(_engine_state(state), self._rule)
+            yield from exam.examine(
+                network, state.subtasks, state.keys[2], self.n_test, self.width, self.hidden_progress
+            )
+            return
+        weights, points = state.layer(0), np.arange(self.n_test, dtype=np.uint64)
+        for k in range(state.frequencies.size):
+            counter = np.uint64(4) * (points + np.uint64(k * self.n_test))
+            words = np.stack([data.word(state.keys[2], counter + np.uint64(i)) for i in (1, 2)], axis=1)
+            z = reference.logits(weights, state.subtasks, np.full(self.n_test, k), words)
+            label = data.parity(words & state.masks[k])
+            yield np.array([k]), z[None], label[None], np.array([np.nan])
+
+    def _moved(self, state: Network) -> np.ndarray:
+        """Largest |w - w₀| over the weights of the bits and control bits of each subtask, (n_subtasks,)."""
+        from quanta.learners import _parity_engine as engine
+
+        network = engine.current(_engine_state(state), self._rule)
+        first = self._first(state.keys, len(network.last))
+        far = np.abs(network.weights.bits - first.bits).max(axis=(0, 2))
+        rows = np.abs(network.weights.controls - first.controls).max(axis=1)
+        members = state.subtasks.bits(self.n_bits)
+        own = np.maximum.reduceat(rows[state.on], state.begin[:-1])
+        return np.maximum(np.where(members, far, 0).max(axis=1), own)
+
+
+def _engine_state(state: Network):  # type: ignore[no-untyped-def]
+    """The same, as the engine has it; not a copy."""
+    from quanta.learners import _parity_engine as engine
+
+    return engine.State(state.layer(0), state.layer(1), state.layer(2), state.last, state.step)
+
+
+def _threads() -> int:
+    """Threads of a network: as many as linear algebra is given, else as there are processors; they change no result."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
