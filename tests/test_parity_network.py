@@ -358,12 +358,12 @@ def test_both_paths_see_the_same_network_on_the_same_test_strings(monkeypatch):
 def test_gates_see_the_bits_of_what_is_learned_and_not_of_what_is_not():
     learner = ParityNetwork(n_bits=10, k=3, width=64, rate=0.003, hidden_progress=True)
     state = learner.start(np.array([0.9, 0.1, 0]), np.random.default_rng(0), dynamics="sampled", batch_size=1000)
-    before, after = (learner.measure(learner.advance(state, step)) for step in (0, 1000))
+    before, after = (learner.measure(learner.advance(state, step)) for step in (0, 300))
     assert not before["moved"].any()
     assert before["fourier_gap"].max() < 0.05 < after["fourier_gap"][0]  # of 1024 strings: 1.6 standard errors
     assert after["fourier_gap"][2] < 0.05
-    assert after["accuracy"][0] == 1
-    assert after["loss"][0] < 0.05 < 0.5 < after["loss"][2]
+    assert after["accuracy"][0] > 0.99
+    assert after["loss"][0] < 0.05 < np.log(2) < after["loss"][2]
 
 
 @pytest.mark.parametrize(
