@@ -158,7 +158,7 @@ def verdicts(
         evidence: dict[str, Any] = {name: unused for name in _claims.Evidence._fields} | {
             "status": status, "changed": status != "never", "complete": np.isin(status, STATUSES[:3]),
             "weight": p, "frequency": p, "start": ends[:, 0], "end": ends[:, 1], "height": design.share * np.ones(p.size),
-            "fall_error": design.sigma * np.ones(p.size),
+            "fall_error": design.sigma * np.ones(p.size), "steep": np.zeros(p.size, dtype=bool),
             "log_time_mean": np.log(onset), "log_time_variance": np.full(p.size, (design.width / 3.084) ** 2 * np.pi**2 / 6),
         }  # fmt: skip
         e = _claims.Evidence(**evidence)

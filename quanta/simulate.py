@@ -116,11 +116,12 @@ def simulate(
 
     def so_far() -> "xr.Dataset":
         truth = learner.truth(run.state)
+        curves: dict[str, Any] = {name: curve.so_far() for name, curve in run.curves.items()}
         step = run.step[: run.done]
         return record.new(
-            run.loss.so_far(), step=step, frequency=p, units=learner.units, source="simulated",
+            curves.pop("loss"), step=step, frequency=p, units=learner.units, source="simulated",
             optimizer=learner.optimizer, chance_loss=learner.chance_loss, n_classes=learner.n_classes, examples=step * batch_size if drawn else None,
-            exposures=None if run.exposures is None else run.exposures.so_far(),
+            **curves,
             true_onset=truth.onset / run.per_step, true_width=truth.width, kind=learner.kinds(p.size),
             seed=seed, dynamics=dynamics,
             config=record.config_json(**words),
@@ -187,7 +188,7 @@ def _memory_available() -> int:
 
 
 class _Run:
-    """A learner on its way through the checkpoints: its state, and the losses and (if sampled) counts so far."""
+    """A learner on its way through the checkpoints: its state, and the curves so far (if sampled, counts among them)."""
 
     def __init__(
         self, p: np.ndarray, learner: AbstractLearner, step: np.ndarray, seed: int, dynamics: str, batch_size: int
@@ -195,32 +196,35 @@ class _Run:
         self.learner, self.step, self.per_step = learner, step, _per_step(learner, batch_size)
         rng = np.random.default_rng(seed)
         self.state: Any = learner.start(p, rng, dynamics=dynamics, batch_size=batch_size)
-        self.loss = Curves(p.size, len(step))
-        self.exposures = Curves(p.size, len(step)) if dynamics == "sampled" else None
-
-    @property
-    def done(self) -> int:
-        """Number of checkpoints so far."""
-        return self.loss.done
+        self.sampled = dynamics == "sampled"
+        self.curves: dict[str, Curves] = {}
+        self.done = 0
 
     def follow(self, shown: bool) -> None:
         """Go through all checkpoints, or up to one where a loss is not finite."""
         from quanta._progress import Progress
+        from quanta._schema import CURVES
 
         by_step = self.learner.stepwise
         total = int(self.step[-1]) if by_step else len(self.step)
         with Progress("quanta.simulate", total, shown=shown) as bar:
             for step in self.step:
                 state = self.learner.advance(self.state, int(step) * self.per_step)
-                loss = self.learner.measure(state)["loss"]
+                measured = self.learner.measure(state) | ({"exposures": state.hits} if self.sampled else {})
+                loss = measured["loss"]
                 sound = np.abs(loss) <= _LARGEST
                 if not sound.all():
                     raise Overflow(int(step), int(np.argmin(sound)), "Lower the learning rate.")
                 self.state = state
-                self.loss.add(loss)
-                if self.exposures is not None:
-                    self.exposures.add(state.hits)
+                self._keep({name: measured[name] for name in CURVES if name in measured})
                 bar.update(int(step) if by_step else self.done, functools.partial(self._note, loss))
+
+    def _keep(self, measured: dict[str, np.ndarray]) -> None:
+        for name, values in measured.items():
+            if name not in self.curves:
+                self.curves[name] = Curves(values.size, len(self.step))
+            self.curves[name].add(values)
+        self.done += 1
 
     def _note(self, loss: np.ndarray) -> str:
         return f"learned {learned(loss, self.learner)} of {loss.size}"
