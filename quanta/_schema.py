@@ -67,7 +67,8 @@ def new(
     dims : sequence of str, optional
         Names of all the dims of ``loss``; by default (subtask, step), with ``seed`` ahead of a third.
     measures : mapping, optional
-        Whatever else was measured of the whole model, such as progress measures: name → (..., n_steps).
+        Whatever else was measured, such as progress measures: name → (..., n_steps) of the whole model, or, with as many
+        dims as ``loss``, of every subtask.
     attrs : mapping, optional
         Further attributes (strings and numbers).
     **more
@@ -103,7 +104,7 @@ def new(
     if taken := set(measures or {}) & {*CURVES, *CLOCKS, *TRUTH, *WORDS, *PER_SUBTASK, "step", "subtask"}:
         raise RecordError(f"measures {sorted(taken)} have the names of fields of every record; rename them.")
     for name, value in (measures or {}).items():
-        variables[name] = ((*dims[:-2], "step")[-np.ndim(value) :], np.asarray(value, dtype=np.float64))
+        variables[name] = _measure(value, dims)
     if weight is None:
         weight = _default_weight(variables["frequency"][1] if "frequency" in variables else None, shape[-2])
     variables["weight"] = _variable("weight", weight, dims, shape[-2])
@@ -199,6 +200,13 @@ def _variable(name: str, value: Any, dims: tuple[str, ...], n_subtasks: int) -> 
     if name in TRUTH:
         return dims[:-1][-max(values.ndim, 1) :], values
     return "subtask", np.full(n_subtasks, values) if values.ndim == 0 else values
+
+
+def _measure(value: Any, dims: tuple[str, ...]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Dims and values of what else was measured: of every subtask in float32, as curves are, of the whole in float64."""
+    if np.ndim(value) == len(dims):
+        return dims, np.asarray(value).astype(np.float32, copy=False)
+    return (*dims[:-2], "step")[-np.ndim(value) :], np.asarray(value, dtype=np.float64)
 
 
 def _default_weight(frequency: np.ndarray | None, n_subtasks: int) -> np.ndarray:

@@ -104,6 +104,7 @@ def simulate(
     p = frequencies.probabilities()
     steps = steps or default_steps(p, learner, batch_size, dynamics)
     from quanta import record
+    from quanta._schema import CURVES
 
     words = {
         "frequencies": frequencies, "learner": learner, "steps": steps, "n_checkpoints": n_checkpoints,
@@ -116,12 +117,13 @@ def simulate(
 
     def so_far() -> "xr.Dataset":
         truth = learner.truth(run.state)
-        curves: dict[str, Any] = {name: curve.so_far() for name, curve in run.curves.items()}
+        curves = run.so_far()
+        measures = {name: curves.pop(name) for name in {*curves} - {*CURVES}}
         step = run.step[: run.done]
         return record.new(
             curves.pop("loss"), step=step, frequency=p, units=learner.units, source="simulated",
             optimizer=learner.optimizer, chance_loss=learner.chance_loss, n_classes=learner.n_classes, examples=step * batch_size if drawn else None,
-            **curves,
+            measures=measures, **curves,
             true_onset=truth.onset / run.per_step, true_width=truth.width, kind=learner.kinds(p.size),
             seed=seed, dynamics=dynamics,
             config=record.config_json(**words),
@@ -203,7 +205,6 @@ class _Run:
     def follow(self, shown: bool) -> None:
         """Go through all checkpoints, or up to one where a loss is not finite."""
         from quanta._progress import Progress
-        from quanta._schema import CURVES
 
         by_step = self.learner.stepwise
         total = int(self.step[-1]) if by_step else len(self.step)
@@ -216,7 +217,7 @@ class _Run:
                 if not sound.all():
                     raise Overflow(int(step), int(np.argmin(sound)), "Lower the learning rate.")
                 self.state = state
-                self._keep({name: measured[name] for name in CURVES if name in measured})
+                self._keep(measured)
                 bar.update(int(step) if by_step else self.done, functools.partial(self._note, loss))
 
     def _keep(self, measured: dict[str, np.ndarray]) -> None:
@@ -225,6 +226,10 @@ class _Run:
                 self.curves[name] = Curves(values.size, len(self.step))
             self.curves[name].add(values)
         self.done += 1
+
+    def so_far(self) -> dict[str, Any]:
+        """Curves up to the last checkpoint."""
+        return {name: curve.so_far() for name, curve in self.curves.items()}
 
     def _note(self, loss: np.ndarray) -> str:
         return f"learned {learned(loss, self.learner)} of {loss.size}"

@@ -22,6 +22,7 @@ from quanta.learners import (
     Hyperbolic,
     Mixture,
     Multilinear,
+    ParityNetwork,
     PowerLaw,
     Quantum,
     Resource,
@@ -33,6 +34,7 @@ from quanta.learners import (
 P = Zipf(n_subtasks=50, exponent=1.3).probabilities()
 MEMBERS = {
     **{name: member() for name, member in LEARNERS.items()},
+    "parity_network": ParityNetwork(n_bits=12, k=2, width=20, n_test=64, rate=0.01),
     "one hit": Threshold(hits=1),
     "tiny start": Multilinear(target=3.0, initial=1e-6, rate=0.5),
     "fast": Exponential(rate=0.4),
@@ -72,6 +74,8 @@ def declaring(found, members):
 
 
 def horizon(learner, p, dynamics):
+    if not learner.foretold:
+        return 100.0
     return learner.horizon(p) if dynamics == "expected" else learner.sampled_horizon(p, batch_size(learner))
 
 

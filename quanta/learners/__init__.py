@@ -15,6 +15,7 @@ from quanta.learners.linear_coupled import LinearCoupled
 from quanta.learners.mixture import Mixture
 from quanta.learners.multilinear import Multilinear
 from quanta.learners.order import out_of_order
+from quanta.learners.parity_network import ParityNetwork
 from quanta.learners.power_law import PowerLaw
 from quanta.learners.quantum import Quantum
 from quanta.learners.resource import Resource
@@ -38,6 +39,7 @@ LEARNERS: dict[str, type[AbstractLearner]] = {
     "stretched": Stretched,
     "convex_adam": ConvexAdam,
     "synchronous": Synchronous,
+    "parity_network": ParityNetwork,
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "Mixture",
     "Multilinear",
     "Overflow",
+    "ParityNetwork",
     "PowerLaw",
     "Quantum",
     "Resource",

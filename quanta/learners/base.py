@@ -52,6 +52,9 @@ class AbstractLearner(abc.ABC):
     bitwise: ClassVar[bool] = True
     """Whether a seed gives the same bits at any number of threads; where not, the same to rounding (linear algebra)."""
 
+    foretold: ClassVar[bool] = True
+    """Whether it knows how long learning takes; where not, ``horizon`` refuses, and a run must be told how long."""
+
     @property
     def dynamics(self) -> tuple[str, ...]:
         """Which dynamics it has, of ``DYNAMICS``; a ClassVar where that does not depend on its fields."""

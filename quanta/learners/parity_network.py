@@ -135,6 +135,7 @@ class ParityNetwork(AbstractLearner):
     descends: ClassVar[bool] = False
     n_classes: ClassVar[int] = 2
     chance_loss: ClassVar[float] = math.log(2)
+    foretold: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_whole("n_bits", self.n_bits, most=data.MAX_BITS)
