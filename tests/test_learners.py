@@ -107,7 +107,7 @@ def losses(learner, states):
 @runs
 def test_the_loss_begins_at_its_most_never_rises_in_the_mean_and_ends_near_zero(learner, dynamics):
     loss = losses(learner, follow(learner, P, moments(learner, dynamics=dynamics), dynamics=dynamics))
-    np.testing.assert_allclose(loss[:, 0], learner.chance_loss, rtol=1e-12)
+    np.testing.assert_allclose(loss[:, 0], learner.chance_loss, rtol=1e-12 if learner.starts_at_chance else 0.2)
     if dynamics == "expected":
         rounding = 1e-12 * learner.chance_loss
         if learner.descends:
@@ -115,6 +115,8 @@ def test_the_loss_begins_at_its_most_never_rises_in_the_mean_and_ends_near_zero(
         if learner.monotone:
             assert np.all(np.diff(loss, axis=-1) <= rounding)
     assert np.all(loss >= 0)
+    if not learner.foretold:  # who is to say when it ends?
+        return
     floor = np.where(learner.onset(P) == math.inf, learner.chance_loss, learner.learned_loss)
     assert P @ (loss[:, -1] - floor) < 0.01 * learner.chance_loss
 
@@ -273,7 +275,7 @@ def test_a_step_that_lies_ahead_is_not_yet_true(learner, dynamics):
 
 @family
 def test_going_back_in_time_or_beyond_what_can_be_counted_is_refused(learner):
-    state = follow(learner, P, [100])[0]
+    state = follow(learner, P, [100], dynamics=learner.dynamics[0])[0]
     for time in (99, 2**53 + 1):
         with pytest.raises(InputError, match=f"cannot advance from 100 to {time}"):
             learner.advance(state, time)
@@ -282,7 +284,7 @@ def test_going_back_in_time_or_beyond_what_can_be_counted_is_refused(learner):
 @family
 def test_dynamics_that_it_does_not_have_are_refused(learner):
     for how in {"expected", "sampled", "imagined"} - {*learner.dynamics}:
-        with pytest.raises(InputError, match=f"dynamics is '{how}'; expected 'expected'"):
+        with pytest.raises(InputError, match=f"dynamics is '{how}'; expected '{learner.dynamics[0]}'"):
             learner.start(P, np.random.default_rng(0), dynamics=how)
 
 

@@ -16,10 +16,21 @@ import xarray as xr
 from quanta import _simulate_report, learners, record, simulate
 from quanta._errors import InputError
 from quanta.frequencies import Empirical, Zipf
-from quanta.learners import LEARNERS, AbstractIndependent, Exponential, Multilinear, Overflow, Synchronous, Threshold
+from quanta.learners import (
+    LEARNERS,
+    AbstractIndependent,
+    Exponential,
+    Multilinear,
+    Overflow,
+    ParityNetwork,
+    Synchronous,
+    Threshold,
+)
 
-MEMBERS = {name: member() for name, member in LEARNERS.items()}
+SMALL_NETWORK = ParityNetwork(n_bits=12, k=2, width=20, n_test=64, rate=0.01)
+MEMBERS = {**{name: member() for name, member in LEARNERS.items()}, "parity_network": SMALL_NETWORK}
 RUNS = {f"{name}-{how}": (member, how) for name, member in MEMBERS.items() for how in member.dynamics}
+FORETOLD = {name: run for name, run in RUNS.items() if run[0].foretold}
 runs = pytest.mark.parametrize(("learner", "dynamics"), RUNS.values(), ids=RUNS)
 both = pytest.mark.parametrize("dynamics", ["expected", "sampled"])
 SMALL = Zipf(n_subtasks=30, exponent=1.2)
@@ -27,7 +38,8 @@ SMALL = Zipf(n_subtasks=30, exponent=1.2)
 
 @runs
 def test_the_record_is_valid_and_says_what_was_run(learner, dynamics):
-    ds = simulate.simulate(SMALL, learner, seed=3, dynamics=dynamics, n_checkpoints=40, batch_size=4)
+    steps = None if learner.foretold else 200
+    ds = simulate.simulate(SMALL, learner, steps=steps, seed=3, dynamics=dynamics, n_checkpoints=40, batch_size=4)
     record.validate(ds)
     assert (ds["step"][0], ds.sizes["step"] >= 20) == (0, True)
     assert (ds.attrs["source"], ds.attrs["dynamics"], ds.attrs["seed"]) == ("simulated", dynamics, 3)
@@ -37,7 +49,7 @@ def test_the_record_is_valid_and_says_what_was_run(learner, dynamics):
         np.testing.assert_array_equal(ds["examples"], 4 * ds["step"])
     else:  # a step of the whole gradient draws none: no subtask was seen too few times
         assert "examples" not in ds
-    np.testing.assert_allclose(ds["loss"][:, 0], ds["chance_loss"])
+    np.testing.assert_allclose(ds["loss"][:, 0], ds["chance_loss"], rtol=1e-7 if learner.starts_at_chance else 0.2)
     config = json.loads(ds.attrs["config"])
     assert eval(config["learner"], vars(learners)) == learner
     assert eval(config["frequencies"], {"Zipf": Zipf}) == SMALL
@@ -62,7 +74,7 @@ def test_onsets_are_in_steps_of_a_batch_and_lie_where_the_curve_is_half_way_down
     assert np.all(ds["true_onset"] <= step[after])
 
 
-@runs
+@pytest.mark.parametrize(("learner", "dynamics"), FORETOLD.values(), ids=FORETOLD)
 @pytest.mark.parametrize("exponent", [0.5, 1.5])
 def test_by_default_nearly_all_of_a_thousand_subtasks_are_learned_and_seen_to_be(learner, dynamics, exponent):
     """Learned: under a quarter of the start is left; seen to be: in the last 0.7 nats less than a tenth of it went."""
@@ -91,9 +103,11 @@ def test_the_result_does_not_depend_on_the_number_of_threads():
     code = """
 import zlib
 from quanta import frequencies, learners, simulate
-for name, member in learners.LEARNERS.items():
-    for dynamics in member().dynamics:
-        ds = simulate.simulate(frequencies.Zipf(n_subtasks=300), member(), seed=4, dynamics=dynamics, batch_size=64)
+for name, cls in learners.LEARNERS.items():
+    member, steps = (cls(), None) if cls.foretold else (cls(n_bits=16, n_test=64), 20)
+    for dynamics in member.dynamics:
+        law = frequencies.Zipf(n_subtasks=300)
+        ds = simulate.simulate(law, member, steps=steps, seed=4, dynamics=dynamics, batch_size=64)
         found = [ds[v].values for v in ("loss", "true_onset", "true_width")]
         if not member.bitwise:
             found = [values.round(5) for values in found]

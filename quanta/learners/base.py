@@ -55,6 +55,9 @@ class AbstractLearner(abc.ABC):
     foretold: ClassVar[bool] = True
     """Whether it knows how long learning takes; where not, ``horizon`` refuses, and a run must be told how long."""
 
+    starts_at_chance: ClassVar[bool] = True
+    """Whether every loss begins at ``chance_loss``; that of a network does up to its first weights."""
+
     @property
     def dynamics(self) -> tuple[str, ...]:
         """Which dynamics it has, of ``DYNAMICS``; a ClassVar where that does not depend on its fields."""

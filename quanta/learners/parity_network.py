@@ -136,6 +136,7 @@ class ParityNetwork(AbstractLearner):
     n_classes: ClassVar[int] = 2
     chance_loss: ClassVar[float] = math.log(2)
     foretold: ClassVar[bool] = False
+    starts_at_chance: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_whole("n_bits", self.n_bits, most=data.MAX_BITS)
