@@ -177,9 +177,9 @@ def test_a_run_passes_half_of_its_drop_at_the_declared_onset(learner):
     assert np.all(after < before)
 
 
-def test_only_features_at_random_and_a_memory_of_gradients_leave_the_onset_open():
+def test_only_features_at_random_a_memory_of_gradients_and_a_network_leave_the_onset_open():
     opened = {name for name, member in MEMBERS.items() if np.isnan(member.onset(P)).any()}
-    assert opened <= {"linear_coupled", "overlaps", "geometry", "classes"}
+    assert opened <= {"linear_coupled", "overlaps", "geometry", "classes", "parity_network"}
 
 
 @declaring(lambda learner: learner.onset_exponent, MEMBERS)

@@ -306,7 +306,7 @@ class Bursting(AbstractIndependent):
 
     def measure(self, state):
         measured = AbstractIndependent.measure(self, state)
-        return measured | {"accuracy": 1 - np.minimum(measured["loss"], 1), "unheard_of": np.zeros(3)}
+        return measured | {"accuracy": 1 - np.minimum(measured["loss"], 1), "unheard_of": 2 * measured["loss"]}
 
     def loss(self, hits):
         return np.where(hits < self.hits, np.exp(-np.asarray(hits) / 50), np.inf)
@@ -329,7 +329,8 @@ def test_a_loss_that_overflows_stops_the_run_with_the_step_and_the_subtask_and_k
     assert kept["step"][-1] * 0.6 < 100 <= after * 0.6
     assert caught.value.time == after
     xr.testing.assert_equal(kept["loss"], whole["loss"].isel(step=slice(kept.sizes["step"])))
-    np.testing.assert_allclose(kept["accuracy"], 1 - kept["loss"], atol=1e-6)  # what else a record can hold is kept too
+    np.testing.assert_allclose(kept["accuracy"], 1 - kept["loss"], atol=1e-6)
+    np.testing.assert_allclose(kept["unheard_of"], 2 * kept["loss"])  # whatever is measured of every subtask is kept
 
 
 def test_a_run_that_is_refused_leaves_no_directory_behind(capfd):
