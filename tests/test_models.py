@@ -492,7 +492,7 @@ def test_the_network_in_small_steps_sets_out_along_the_kernel_flow():
 @pytest.mark.parametrize("stiffness", [1e4, 1e6])
 def test_chebyshev_steps_solve_a_stiff_linear_flow_in_few_products(stiffness):
     torch = pytest.importorskip("torch")
-    from quanta.models._chebyshev import Chebyshev, Problem
+    from quanta._chebyshev import Chebyshev, Problem
 
     rates = torch.logspace(0, np.log10(stiffness), 20, dtype=torch.float64)
     start = torch.ones(20, dtype=torch.float64)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quanta.models._chebyshev import Chebyshev
+from quanta._chebyshev import Chebyshev
 from quanta.models._training import curves
 from quanta.models.base import AbstractRun, Diverged, Setting
 from quanta.tasks.stream import Stream

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quanta.models._chebyshev import Chebyshev, Problem
+from quanta._chebyshev import Chebyshev, Problem
 from quanta.models._flow import AbstractFlow
 from quanta.models._network import Network
 from quanta.models.base import Setting

@@ -6,8 +6,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+
+Array = Any
+"""A vector of floats: of NumPy, or of PyTorch on whatever device. No more is asked of it than arithmetic."""
 
 _DAMPING = 2.0 / 13.0
 _GROWTH, _SHRINK, _SAFETY = 4.0, 0.1, 0.8
@@ -17,8 +18,8 @@ _RADIUS_MARGIN = 1.1  # power iteration approaches the spectral radius from belo
 class Problem(NamedTuple):
     """dy/dt = rate(y), with the action of a matrix that has the spectrum of −∂rate/∂y, real and ≥ 0."""
 
-    rate: Callable[[Tensor], Tensor]
-    curvature: Callable[[Tensor, Tensor], Tensor]  # (y, v) → action on v at y
+    rate: Callable[[Array], Array]
+    curvature: Callable[[Array, Array], Array]  # (y, v) → action on v at y
 
 
 class Chebyshev:
@@ -34,12 +35,12 @@ class Chebyshev:
     eqs. (2.2)–(2.9): the scheme, the error estimate, the choice of s.
     """
 
-    def __init__(self, problem: Problem, y: Tensor, tolerance: float = 1e-4) -> None:
+    def __init__(self, problem: Problem, y: Array, tolerance: float = 1e-4) -> None:
         self.problem = problem
         self.tolerance = tolerance
         self.y, self.time = y, 0.0
         self.rate = problem.rate(y)
-        self.direction = self.rate / self.rate.norm().clamp_min(1e-300)
+        self.direction = self.rate / max(_norm(self.rate), 1e-300)
         self.radius = self._follow_radius(60)
         self.size = 0.1 / max(self.radius, 1e-300)
         self.n_products = 0
@@ -78,7 +79,7 @@ class Chebyshev:
         self.y, self.rate, self.direction = state["y"], state["rate"], state["direction"]
         self.time, self.size, self.radius = state["scalars"]
 
-    def _step(self, size: float) -> tuple[Tensor, Tensor, float]:
+    def _step(self, size: float) -> tuple[Array, Array, float]:
         """One step: the new y, its rate, and the error in units of the tolerance."""
         n_stages = max(2, 1 + math.ceil(math.sqrt(1.54 * size * self.radius + 1)))
         first, stages = _coefficients(n_stages)
@@ -92,8 +93,8 @@ class Chebyshev:
         end_rate = self.problem.rate(now)
         self.n_products += n_stages
         error = 0.8 * (start - now) + 0.4 * size * (rate + end_rate)
-        scale = self.tolerance * (1 + torch.maximum(start.abs(), now.abs()))
-        rms = float((error / scale).square().mean().sqrt())
+        scale = self.tolerance * (1 + _larger(abs(start), abs(now)))
+        rms = _norm(error / scale) / math.sqrt(len(error))
         return now, end_rate, rms if math.isfinite(rms) else math.inf
 
     def _follow_radius(self, n_iterations: int) -> float:
@@ -101,11 +102,19 @@ class Chebyshev:
         radius = 0.0
         for _ in range(n_iterations):
             image = self.problem.curvature(self.y, self.direction)
-            radius = float(image.norm())
+            radius = _norm(image)
             if radius == 0.0:
                 return 0.0
             self.direction = image / radius
         return _RADIUS_MARGIN * radius
+
+
+def _norm(vector: Array) -> float:
+    return math.sqrt(float((vector * vector).sum()))
+
+
+def _larger(a: Array, b: Array) -> Array:
+    return (a + b + abs(a - b)) / 2
 
 
 @lru_cache(maxsize=256)
