@@ -13,6 +13,7 @@ from quanta._errors import InputError
 DYNAMICS = ("expected", "sampled")
 AXES = ("steps", "parameters", "data", "compute")
 LEARNED = 0.25  # of its drop is left: a subtask counts as learned
+_WORKING = 300  # bytes for a subtask
 LATEST = 2**53  # examples or steps: beyond this, float64 cannot tell two moments apart
 
 
@@ -30,10 +31,9 @@ class Overflow(InputError):
 
     record: Any = None  # filled in by simulate.simulate
 
-    def __init__(self, time: int, subtask: int, advice: str) -> None:
-        super().__init__(
-            f"the loss of subtask {subtask} is not finite at step {time}; expected it to stay finite. {advice}"
-        )
+    def __init__(self, time: int, subtask: int | None, advice: str) -> None:
+        of = "" if subtask is None else f" of subtask {subtask}"  # the weights that failed may be those of all
+        super().__init__(f"the loss{of} is not finite at step {time}; expected it to stay finite. {advice}")
         self.time, self.subtask, self.advice = time, subtask, advice
 
 
@@ -113,6 +113,15 @@ class AbstractLearner(abc.ABC):
         InputError
             If it cannot.
         """
+
+    @property
+    def n_measured(self) -> int:
+        """How many numbers ``measure`` finds of every subtask; a ClassVar where it is one for all."""
+        return 1
+
+    def memory_needed(self, n_subtasks: int, batch_size: int) -> int:
+        """Bytes that it works in: a state and the one after it, its truth, and what lies between two checkpoints."""
+        return _WORKING * n_subtasks
 
     def kinds(self, n_subtasks: int) -> list[str] | None:
         """What sort each subtask is of, in a word; None where all are of one."""

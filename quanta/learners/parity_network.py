@@ -1,7 +1,6 @@
 """A real network, trained: many sparse parities of one string, told by control bits which one is asked."""
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, final
@@ -12,6 +11,7 @@ from quanta._checks import check_above, check_whole
 from quanta._errors import InputError
 from quanta.learners import _parity_data as data
 from quanta.learners import _parity_reference as reference
+from quanta.learners import _threads
 from quanta.learners.base import AbstractLearner, Overflow, Truth, checked, moment, no_steps
 
 _TILE = 64  # strings to a word: test sets are whole words
@@ -181,6 +181,19 @@ class ParityNetwork(AbstractLearner):
             )
         data.check_enough(self.bit_sets, n_atoms, self.n_bits, self.k)
 
+    @property
+    def n_measured(self) -> int:
+        """Loss and accuracy, and two measures of hidden progress."""
+        return 4 if self.hidden_progress else 2
+
+    def memory_needed(self, n_subtasks: int, batch_size: int) -> int:
+        """Bytes of its weights, three times (a state, the next one in the making, and whole), and of a batch."""
+        columns = -(-self.width // 16) * 16
+        rows = min(n_subtasks, batch_size)
+        weights = 4 * columns * (n_subtasks - self.n_composites + 64 * self.n_bits + (self.depth - 1) * columns)
+        example = 70 + columns // 8 if self._fast else 16 * self.depth * columns
+        return 9 * weights + 12 * columns * rows + example * max(batch_size, 16_384) + 300 * n_subtasks
+
     def kinds(self, n_subtasks: int) -> list[str] | None:
         """Atoms and composites, where there are composites."""
         n = self.n_composites
@@ -288,12 +301,12 @@ class ParityNetwork(AbstractLearner):
 
         moved = engine.copied(_engine_state(state))
         trainer = engine.Trainer(
-            moved, self._stream(state), state.subtasks, self._rule, int(state.batch_size), _threads()
+            moved, self._stream(state), state.subtasks, self._rule, int(state.batch_size), _threads.granted()
         )
         try:
             trainer.run(step)
         except engine.Diverged as error:
-            raise Overflow(error.step, 0, f"Lower the rate, which is {self.rate}.") from None
+            raise Overflow(error.step, None, f"Lower the rate, which is {self.rate}.") from None
         layers = moved.weights.each(lambda *three: np.stack(three), moved.first, moved.second)
         return state._replace(
             step=np.array(step), hits=state.hits + trainer.hits, last=moved.last, **layers._asdict()
@@ -309,7 +322,7 @@ class ParityNetwork(AbstractLearner):
             loss, gradient = reference.gradients(now.weights, state.subtasks, batch)
             now = reference.move(now, gradient, self._rule)
             if not math.isfinite(loss):
-                raise Overflow(now.step, 0, f"Lower the rate, which is {self.rate}.")
+                raise Overflow(now.step, None, f"Lower the rate, which is {self.rate}.")
         layers = now.weights.each(lambda *three: np.stack(three), now.first, now.second)
         return state._replace(step=np.array(step), hits=hits, **layers._asdict())
 
@@ -350,8 +363,3 @@ def _engine_state(state: Network):  # type: ignore[no-untyped-def]
     from quanta.learners import _parity_engine as engine
 
     return engine.State(state.layer(0), state.layer(1), state.layer(2), state.last, state.step)
-
-
-def _threads() -> int:
-    """Threads of a network: as many as linear algebra is given, else as there are processors; they change no result."""
-    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
