@@ -107,7 +107,7 @@ def caught_up(how: Pace, numbers: np.ndarray, last: int, missed: int, weight: Ve
     if last < EARLY:
         total = spread(np.float32(0))
         rate = how.rate * how.kept**missed
-        for d in range(min(missed, how.fade.size)):
+        for d in range(min(missed, how.fade.size) - 1, -1, -1):  # small terms first: they would be lost in the sum
             a = np.float32(rate * how.fade[d] * how.scale[last + 1 + d])
             total = total + spread(a) / (s * spread(np.float32(how.calm[d] * how.spread[last + 1 + d])) + tiny)
         return weight * spread(numbers[0]) - m * total
