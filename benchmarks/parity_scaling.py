@@ -22,16 +22,13 @@ fits are least squares in log-log over windows of their own, without an irreduci
 
 import argparse
 import csv
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
-
-sys.path.insert(0, str(Path(__file__).parent))
 import parity_scaling_fits as fits
+import xarray as xr
 from parity_scaling_figure import draw
 
 from quanta import record
@@ -171,16 +168,16 @@ def law(ds: xr.Dataset) -> list[dict[str, Any]]:
     )
     ours = np.exp(np.polyval(line, np.log(p)))
     rows = [entry("onset", 0.4, fits.Fit(-gamma.value, -gamma.high, -gamma.low, gamma.n))]
+    falls = fits.falls_of_subtasks(step, loss, p, WINDOWS, rng)
     for name, window in WINDOWS.items():
-        found = fits.fall_of_subtasks(step, loss, p, window, rng)
-        rows.append(entry(name, 0.4, found, at_500=fits.stepped(p, 80 / p, window)))
+        rows.append(entry(name, 0.4, falls[name], at_500=fits.stepped(p, 80 / p, window)))
         print(
             f"{name}: steps at T = 80/p say {rows[-1]['theory_500']:.3f}, at our line {fits.stepped(p, ours, window):.3f}"
         )
     mean = p @ loss
     parts = [(1000, 10_000), (3000, 30_000), (10_000, 100_000), (20_000, 200_000)]
-    falls = [f"{a:,} to {b:,}: {fits.fall(step, mean, np.geomspace(a, b, 100)):.3f}" for a, b in parts]
-    print(f"slope of the mean loss over other windows (even in log time): {'; '.join(falls)}")
+    others = [f"{a:,} to {b:,}: {fits.fall(step, mean, np.geomspace(a, b, 100)):.3f}" for a, b in parts]
+    print(f"slope of the mean loss over other windows (even in log time): {'; '.join(others)}")
     return rows
 
 

@@ -38,7 +38,12 @@ def draw(ds: xr.Dataset | None, rows: list[dict[str, Any]], found: list[dict[str
     label(subtasks, "steps", "test loss, bits", "Subtasks (colour: frequency) and their mean")
     label(onsets, "frequency of the subtask", "steps until below .1 bits", "When subtasks converge")
     label(widths, "width", "mean test loss, bits", "Widths, after $10^5$ steps")
-    label(data, "training examples", "lowest mean test loss, bits", "Data, stopped early")
+    label(
+        data,
+        "training examples",
+        "lowest mean test loss, bits",
+        "Data, stopped early (hollow: still falling at the last step)",
+    )
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=150, facecolor="white")
 
@@ -63,9 +68,8 @@ def _draw_subtasks(axes: Axes, ds: xr.Dataset, found: list[dict[str, Any]]) -> N
         middle = np.log(window).mean()
         height = np.exp(np.interp(middle, np.log(step), np.log(mean)))
         axes.plot(window, 1.35 * height * (window / np.exp(middle)) ** -row["ours"], color=ACCENT, lw=1.5, ls="--")
-        axes.annotate(
-            f"$t^{{-{row['ours']:.2f}}}$", (np.exp(middle), 1.5 * height), color=ACCENT, ha="left", va="bottom"
-        )
+        text = f"$t^{{-{row['ours']:.2f}}}$, published $t^{{-0.45}}$"
+        axes.annotate(text, (0.03, 0.05), xycoords="axes fraction", color=ACCENT, fontsize=9)
 
 
 def _draw_onsets(axes: Axes, ds: xr.Dataset, found: list[dict[str, Any]]) -> None:
@@ -111,4 +115,7 @@ def _draw_sweep(axes: Axes, rows: list[dict[str, Any]], found: list[dict[str, An
         axes.plot(size[~full], loss[~full] / BIT, "o", ms=5, color=colour, mfc="white")
     if alphas:
         axes.legend(frameon=False, fontsize=8, loc="lower left")
+    ticks = [0.1, 0.2, 0.3, 0.5, 0.7, 1.0]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.grid(which="major", color=PALE, lw=0.6)

@@ -1,11 +1,13 @@
 """Fits of scaling curves, as `benchmarks/parity_scaling.py` needs them: lines in log-log as published, and what is honest beside."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 LEVEL = 0.1 * np.log(2)  # nats: a subtask below .1 bits has converged, as in the published figure
 CONFIDENCE = 0.95
+STARTS = ((1.0, -5.0), (1.5, 0.0), (2.5, 2.0))  # of fits with a floor: none, half of what is left, most of it
 
 
 class Fit(NamedTuple):
@@ -38,8 +40,11 @@ def resampled(value: float, draws: list[float], n: int) -> Fit:
     return Fit(value, *np.nanquantile(draws, [tail, 1 - tail]), n)
 
 
-def above_floor(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Exponent and floor of y = E + A x^-a, 0 <= E < min y, by least squares of ln y."""
+def above_floor(x: np.ndarray, y: np.ndarray, starts: tuple[tuple[float, float], ...] = STARTS) -> tuple[float, float]:
+    """Exponent and floor of y = E + A x^-a, 0 <= E < min y, by least squares of ln y.
+
+    Each start has a factor to the slope without a floor, and the log odds of E / min y.
+    """
     from scipy import optimize, special
 
     log_x, log_y, least = np.log(x), np.log(y), y.min()
@@ -51,7 +56,7 @@ def above_floor(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     rough = -np.polyfit(log_x, log_y, 1)
     fits = [
         optimize.least_squares(errors, (-rough[1], factor * rough[0], share), bounds=((-50, 0, -30), (50, 5, 8)))
-        for factor, share in ((1.0, -5.0), (1.5, 0.0), (2.5, 2.0))
+        for factor, share in starts
     ]
     best = min(fits, key=lambda fit: fit.cost).x
     return float(best[1]), float(least * special.expit(best[2]))
@@ -66,7 +71,7 @@ def floored(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, n_draws: int
     while len(draws) < n_draws:
         some = rng.integers(len(x), size=len(x))
         if len(set(some.tolist())) >= 4:
-            draws.append(above_floor(x[some], y[some])[0])
+            draws.append(above_floor(x[some], y[some], STARTS[1:2])[0])
     return resampled(exponent, draws, len(x)), floor
 
 
@@ -103,28 +108,38 @@ def timing(p: np.ndarray, t: np.ndarray, rng: np.random.Generator, n_draws: int 
 
 def fall(step: np.ndarray, mean: np.ndarray, window: np.ndarray) -> float:
     """Minus the slope of ln L on ln t over the steps of a window, at each by the line in log-log between checkpoints."""
-    return -slope(window, np.exp(np.interp(np.log(window), np.log(step), np.log(mean)))).value
+    x, y = np.log(window), np.interp(np.log(window), np.log(step), np.log(mean))
+    return -float(np.polyfit(x, y, 1)[0])
 
 
-def fall_of_subtasks(
-    step: np.ndarray, loss: np.ndarray, p: np.ndarray, window: np.ndarray, rng: np.random.Generator, n_draws: int = 200
-) -> Fit:
-    """The fall of the mean loss, with the interval of the chance in when each subtask is learned.
+def falls_of_subtasks(
+    step: np.ndarray,
+    loss: np.ndarray,
+    p: np.ndarray,
+    windows: Mapping[str, np.ndarray],
+    rng: np.random.Generator,
+    n_draws: int = 200,
+) -> dict[str, Fit]:
+    """The fall of the mean loss in each window, with the interval of the chance in when each subtask is learned.
 
     Errors along one curve are no replicates. What varies from one set of subtasks to another is how far each comes
     from the law of timing: in each draw every curve is shifted in log time, so that its distance from the law is that of
-    another subtask. Subtasks that did not converge keep the rest of their curve, shifted likewise.
+    another subtask. Those that did not converge keep their curve, shifted likewise.
     """
     t = converged_at(step, loss)
     known = np.isfinite(t)
     residual = np.zeros(len(p))
     residual[known] = np.log(t[known]) - np.polyval(np.polyfit(np.log(p[known]), np.log(t[known]), 1), np.log(p[known]))
-    draws, log_step = [], np.log(step)
+    log_step = np.log(step)
+    draws: dict[str, list[float]] = {name: [] for name in windows}
     for _ in range(n_draws):
         shift = rng.choice(residual[known], size=len(p)) - residual
-        moved = [np.interp(log_step - d, log_step, curve) for d, curve in zip(shift, loss, strict=True)]
-        draws.append(fall(step, p @ np.array(moved), window))
-    return resampled(fall(step, p @ loss, window), draws, len(window))
+        mean = sum(
+            share * np.interp(log_step - d, log_step, curve) for share, d, curve in zip(p, shift, loss, strict=True)
+        )
+        for name, window in windows.items():
+            draws[name].append(fall(step, mean, window))
+    return {name: resampled(fall(step, p @ loss, window), draws[name], len(window)) for name, window in windows.items()}
 
 
 def stepped(p: np.ndarray, t: np.ndarray, window: np.ndarray) -> float:

@@ -102,13 +102,13 @@ def test_sharp_subtasks_fall_as_steps_at_their_times_do_and_steeper_where_few_ar
 def test_without_scatter_around_the_law_chance_moves_nothing(fits):
     p, window = zipf(100, 1.4), np.arange(400, 9001, 100)
     loss = world(p, 0.8)
-    still = fits.fall_of_subtasks(STEP, loss, p, window, np.random.default_rng(0), 20)
+    still = fits.falls_of_subtasks(STEP, loss, p, {"w": window}, np.random.default_rng(0), 20)["w"]
     assert still.high - still.low < 0.01
     late = np.exp(0.4 * np.random.default_rng(2).standard_normal(100))[:, None]
     scattered = np.array(
         [np.interp(np.log(STEP / d), np.log(STEP), one) for d, one in zip(late[:, 0], loss, strict=True)]
     )
-    moved = fits.fall_of_subtasks(STEP, scattered, p, window, np.random.default_rng(0), 20)
+    moved = fits.falls_of_subtasks(STEP, scattered, p, {"w": window}, np.random.default_rng(0), 20)["w"]
     assert moved.high - moved.low > 5 * (still.high - still.low)
 
 
