@@ -128,6 +128,28 @@ class AbstractLearner(abc.ABC):
         return None
 
     @property
+    def learning_rate(self) -> float | None:
+        """Of its steps, where these are an optimiser's and all alike; else None."""
+        return None
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What its record says of it besides: ``data`` and ``network``, which a run and its controls share; ``control_kind``
+        and ``inputs`` of a control. Empty where there are no controls.
+        """
+        return {}
+
+    def control(self, text: str) -> "AbstractLearner":
+        """The model that a text names, such as "kernel(n_inputs=8)", which controls it: one that has no phase changes.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        raise InputError(f"{type(self).__name__} has no control {text!r}; expected a learner that is a network.")
+
+    @property
     @abc.abstractmethod
     def units(self) -> str:
         """Unit of the loss, one of ``record.UNITS``; a ClassVar where it is one for all."""

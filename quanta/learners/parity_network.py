@@ -15,6 +15,7 @@ from quanta.learners import _threads
 from quanta.learners.base import AbstractLearner, Overflow, Truth, checked, moment, no_steps
 
 _TILE = 64  # strings to a word: test sets are whole words
+_DATA = ("n_bits", "k", "bit_sets", "n_composites", "atoms", "n_examples")  # fields that decide what is learned
 
 
 class Network(NamedTuple):
@@ -198,6 +199,25 @@ class ParityNetwork(AbstractLearner):
         """Atoms and composites, where there are composites."""
         n = self.n_composites
         return ["atom"] * (n_subtasks - n) + ["composite"] * n if n else None
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate."""
+        return self.rate
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What decides the data, and the first weights."""
+        shape, what = (
+            ", ".join(f"{name}={getattr(self, name)!r}" for name in names) for names in (("width", "depth"), _DATA)
+        )
+        return {"data": what, "network": f"ParityNetwork({shape}, {what})"}
+
+    def control(self, text: str) -> AbstractLearner:
+        """The control that a text names: kernel, linearised or tabular; see ``parity_controls``."""
+        from quanta.learners.parity_controls import control
+
+        return control(self, text)
 
     def start(
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "sampled", batch_size: int = 1

@@ -1,0 +1,96 @@
+"""What the controls of a parity network have in common: its subtasks, and what a record says of them."""
+
+import abc
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from quanta._errors import InputError
+from quanta.learners.base import AbstractLearner, Truth, no_steps
+from quanta.learners.parity_network import ParityNetwork
+
+
+class AbstractParityControl(AbstractLearner):
+    """A model of the subtasks of a parity network."""
+
+    network: ParityNetwork
+    """What it controls."""
+
+    clock: ClassVar[str] = "steps"
+    axes: ClassVar[tuple[str, ...]] = ()
+    units: ClassVar[str] = "nat"
+    monotone: ClassVar[bool] = False
+    generalises: ClassVar[bool] = True
+    exchangeable: ClassVar[bool] = False
+    has_steps: ClassVar[bool] = False
+    stepwise: ClassVar[bool] = True
+    descends: ClassVar[bool] = False
+    n_classes: ClassVar[int] = 2
+    chance_loss: ClassVar[float] = math.log(2)
+    foretold: ClassVar[bool] = False
+
+    n_measured: ClassVar[int] = 2
+
+    @property
+    @abc.abstractmethod
+    def inputs(self) -> str:
+        """What part of the inputs it learns and is measured on, in words; "" for all."""
+
+    @property
+    @abc.abstractmethod
+    def kind(self) -> str:
+        """Of what it is the control."""
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """That of the network; what it is of it."""
+        return {**self.network.provenance, "control_kind": self.kind, "inputs": self.inputs}
+
+    @property
+    def optimizer(self) -> str:
+        """The network's."""
+        return self.network.descent
+
+    def check_count(self, n_subtasks: int) -> None:
+        """Refuse what the network refuses."""
+        self.network.check_count(n_subtasks)
+
+    def kinds(self, n_subtasks: int) -> list[str] | None:
+        """Those of the network."""
+        return self.network.kinds(n_subtasks)
+
+    def truth(self, state: Any) -> Truth:
+        """None: it makes no steps."""
+        return no_steps(state.frequencies.size)
+
+    def onset(self, frequencies: np.ndarray) -> np.ndarray:
+        """Not declared."""
+        return np.full(np.shape(frequencies), np.nan)
+
+    def horizon(self, frequencies: np.ndarray) -> float:
+        """Not known.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        return self.network.horizon(frequencies)
+
+
+def check_rate(rate: float) -> None:
+    """Refuse a rate that is none.
+
+    Raises
+    ------
+    InputError
+        If it is below 0 or not finite.
+    """
+    if not 0 <= rate < math.inf:
+        raise InputError(f"rate is {rate}; expected a number above 0, or 0 for the network's.")
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    """1 / (1 + e^-z), without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * z))

@@ -1,0 +1,82 @@
+"""A linearised parity network on some strings: its kernel, the flow of its logits, and what it makes of other strings."""
+
+import numpy as np
+
+from quanta._chebyshev import Chebyshev, Problem
+from quanta.learners import _parity_data as data
+from quanta.learners import _parity_reference as reference
+from quanta.learners import _parity_tangent as tangent
+from quanta.learners._parity_control import sigmoid
+from quanta.learners._parity_reference import Weights
+
+TOLERANCE = 1e-5
+"""Of the integrator, in a step."""
+
+
+def test_strings(key: np.uint64, n_subtasks: int, n_test: int, n: int) -> np.ndarray:
+    """The first n strings that each subtask of a network is tested on, (n_subtasks, n, 2) uint64."""
+    counter = np.uint64(4) * (np.arange(n_subtasks)[:, None] * n_test + np.arange(n)).astype(np.uint64)
+    return np.stack([data.word(key, counter + np.uint64(i)) for i in (1, 2)], axis=-1)
+
+
+def every_string(n_subtasks: int, n_bits: int) -> np.ndarray:
+    """All strings of a few bits, for each subtask, (n_subtasks, 2^n_bits, 2) uint64."""
+    low = np.arange(2**n_bits, dtype=np.uint64)
+    return np.broadcast_to(np.stack([low, np.zeros_like(low)], axis=-1), (n_subtasks, low.size, 2))
+
+
+class Linear:
+    """A network linearised at its first weights, on strings (n_subtasks, n, 2) that it sees, and on others."""
+
+    def __init__(
+        self, first: Weights, subtasks: data.Parities, p: np.ndarray, seen: np.ndarray, held: np.ndarray | None
+    ) -> None:
+        self.first, self.subtasks = first, subtasks
+        self.shape = seen.shape[:2]
+        self.features, self.label = self._look(seen)
+        self.held = None if held is None else self._look(held)
+        self.kernel = tangent.gram(self.features, subtasks)
+        self.weight = np.repeat(p / self.shape[1], self.shape[1])
+
+    def flow(self) -> Chebyshev:
+        """The flow at its start. What is integrated is the pull on each string, ∫ (y - σ(z)) dt: z = z₀ + K (w pull)."""
+
+        def rate(pull: np.ndarray) -> np.ndarray:
+            return self.label - sigmoid(self.logits(pull))
+
+        def curvature(pull: np.ndarray, v: np.ndarray) -> np.ndarray:
+            s = sigmoid(self.logits(pull))
+            return s * (1 - s) * self._times_kernel(self.weight * v)
+
+        return Chebyshev(Problem(rate, curvature), np.zeros(self.label.size), TOLERANCE)
+
+    def logits(self, pull: np.ndarray) -> np.ndarray:
+        """Of the strings that it sees, (n_subtasks · n,)."""
+        return self.features.z + self._times_kernel(self.weight * pull)
+
+    def change(self, pull: np.ndarray) -> Weights:
+        """What the pulls have made of the weights."""
+        return tangent.doubled(tangent.pulled(self.features, self.subtasks, self.weight * pull))
+
+    def measure(self, pull: np.ndarray) -> dict[str, np.ndarray]:
+        """Means of every subtask: loss and accuracy on what it sees, loss on other strings."""
+        z = self.logits(pull)
+        found = {"loss": reference.losses(z, self.label), "accuracy": ((z > 0) == self.label).astype(np.float64)}
+        if self.held is not None:
+            features, label = self.held
+            z = features.z + tangent.moved(features, self.subtasks, self.change(pull))
+            found["held_out"] = reference.losses(z, label)
+        return {name: values.reshape(self.shape).mean(axis=1) for name, values in found.items()}
+
+    def _look(self, strings: np.ndarray) -> tuple[tangent.Features, np.ndarray]:
+        """Features and labels."""
+        subtask, words = np.repeat(np.arange(len(strings)), strings.shape[1]), strings.reshape(-1, 2)
+        label = data.parity(words & self.subtasks.masks[subtask])
+        return tangent.features(self.first, self.subtasks, subtask, words), label
+
+    def _times_kernel(self, v: np.ndarray) -> np.ndarray:
+        """K v, from one triangle, since memory sets the pace."""
+        from scipy.linalg.blas import dsymv
+
+        product: np.ndarray = dsymv(1.0, self.kernel.T, v)  # the order that BLAS reads, without a copy
+        return product

@@ -1,0 +1,129 @@
+"""The control for linear learning of a parity network from the network's own batches."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, final
+
+import numpy as np
+
+from quanta._errors import InputError
+from quanta.learners import _parity_data as data
+from quanta.learners import _parity_reference as reference
+from quanta.learners import _parity_tangent as tangent
+from quanta.learners._parity_control import AbstractParityControl, check_rate, sigmoid
+from quanta.learners._parity_reference import Weights
+from quanta.learners.base import Overflow, checked, moment
+from quanta.learners.parity_network import Network, ParityNetwork
+
+_ROWS = 4096  # examples that are looked at together
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParityLinearised(AbstractParityControl):
+    r"""The network linearised at its first weights, trained on the network's own batches by its own optimiser.
+
+    .. math:: z = z_0 + \nabla z_0 \cdot (\theta - \theta_0)
+
+    Everything is the network's but that its gates stay what they are: the same weights at first, ever new strings, the
+    same test strings. What it does not learn, linear learning does not account for. By SGD it is stable at lower rates than
+    the network: above them it overshoots, and the test refuses it.
+
+    In plain linear algebra, with float32 as the network.
+    """
+
+    network: ParityNetwork = field(default_factory=ParityNetwork)
+    """The network that it controls."""
+    rate: float = 0.0
+    """Learning rate; 0: the network's."""
+
+    dynamics: ClassVar[tuple[str, ...]] = ("sampled",)
+    bitwise: ClassVar[bool] = False
+    kind: ClassVar[str] = "linearised"
+    inputs: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        check_rate(self.rate)
+        if self.network.depth != 1:
+            raise InputError(f"depth is {self.network.depth}; expected 1 of a network that is to be linearised.")
+
+    @property
+    def learning_rate(self) -> float:
+        """The network's, or its own."""
+        return self.rate or self.network.rate
+
+    def memory_needed(self, n_subtasks: int, batch_size: int) -> int:
+        """Bytes: more than the network's by what some examples take as numbers."""
+        network = self.network
+        rows = min(batch_size, _ROWS) * (6 * network.width + 2 * network.n_bits)
+        return network.memory_needed(n_subtasks, batch_size) + 4 * (rows + 6 * n_subtasks * network.width)
+
+    def start(
+        self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "sampled", batch_size: int = 1
+    ) -> Network:
+        """State before the first step: the network's, without its blocks.
+
+        Raises
+        ------
+        InputError
+            If the network cannot have these subtasks.
+        """
+        p = checked(self, frequencies, dynamics, batch_size)
+        begun = self.network.start(p, rng, batch_size=batch_size)
+        layers = self._first(begun).each(lambda array: np.stack([array, np.zeros_like(array), np.zeros_like(array)]))
+        return begun._replace(**layers._asdict())
+
+    def advance(self, state: Network, time: int) -> Network:
+        """State after that many steps in all, made one by one.
+
+        Raises
+        ------
+        Overflow
+            If a logit is not a number, with the step.
+        """
+        until, n, first = int(moment(int(state.step), time)), int(state.batch_size), self._first(state)
+        rule = reference.Rule(self.network.descent, self.learning_rate, self.network.weight_decay)
+        stream = data.Source(state.keys[0], state.keys[1], self.network.n_examples, state.keep, state.alias)
+        now = reference.State(state.layer(0), state.layer(1), state.layer(2), int(state.step))
+        hits = state.hits.copy()
+        while now.step < until:
+            batch = data.draw(stream, state.subtasks, now.step * n, n)
+            hits += np.bincount(batch.subtask, minlength=hits.size)
+            gradient = _gradient(first, now.weights, state.subtasks, batch)
+            now = reference.move(now, gradient, rule)
+            if not np.isfinite(gradient.out_bias).all():
+                raise Overflow(now.step, None, f"Lower the rate, which is {self.learning_rate}.")
+        layers = now.weights.each(lambda *three: np.stack(three), now.first, now.second)
+        return state._replace(step=np.array(until), hits=hits, **layers._asdict())
+
+    def measure(self, state: Network) -> dict[str, np.ndarray]:
+        """Loss and accuracy of every subtask on the network's test strings."""
+        from quanta.learners import _parity_flow as flow
+
+        first, weights, n = self._first(state), state.layer(0), self.network.n_test
+        change = weights.each(np.subtract, first)
+        words = flow.test_strings(state.keys[2], state.frequencies.size, n, n)
+        found = {name: np.empty(state.frequencies.size) for name in ("loss", "accuracy")}
+        for k, strings in enumerate(words):
+            f = tangent.features(first, state.subtasks, np.full(n, k), strings)
+            z, label = f.z + tangent.moved(f, state.subtasks, change), data.parity(strings & state.masks[k])
+            found["loss"][k] = reference.losses(z, label).mean()
+            found["accuracy"][k] = ((z > 0) == label).mean()
+        return found
+
+    def _first(self, state: Network) -> Weights:
+        """The weights before training, as the reference has them."""
+        made, rng = self.network, np.random.default_rng(state.keys[3])
+        return reference.initial(state.subtasks.n_controls, made.n_bits, made.width, 1, rng)
+
+
+def _gradient(first: Weights, now: Weights, subtasks: data.Parities, batch: data.Batch) -> Weights:
+    """Gradient of the mean loss of a batch (that of ``out`` is that of logit 1), some examples after others."""
+    change, n = now.each(np.subtract, first), batch.subtask.size
+    sums = first.each(np.zeros_like)
+    for begin in range(0, n, _ROWS):
+        subtask, words, label = (array[begin : begin + _ROWS] for array in batch)
+        f = tangent.features(first, subtasks, subtask, words)
+        z = f.z + tangent.moved(f, subtasks, change)
+        error = ((sigmoid(z) - label) / n).astype(z.dtype)
+        sums = sums.each(np.add, tangent.pulled(f, subtasks, error))
+    return sums

@@ -1,0 +1,291 @@
+"""The controls of the parity network: what is linear in it, what its table is, and how the test takes them."""
+
+import numpy as np
+import pytest
+
+from quanta._errors import InputError
+from quanta.frequencies import Zipf
+from quanta.learners import Exponential
+from quanta.learners import _parity_data as data
+from quanta.learners import _parity_flow as flow
+from quanta.learners import _parity_reference as reference
+from quanta.learners import _parity_tangent as tangent
+from quanta.learners._parity_reference import Weights
+from quanta.learners.parity_controls import CONTROLS, control
+from quanta.learners.parity_kernel import ParityKernel
+from quanta.learners.parity_linearised import ParityLinearised
+from quanta.learners.parity_network import ParityNetwork
+from quanta.learners.parity_table import ParityTable
+
+NETWORK = ParityNetwork(n_bits=9, k=2, width=24, n_composites=2, n_test=128, descent="sgd", rate=0.2)
+P = Zipf(n_subtasks=8, exponent=1.2).probabilities()
+
+
+def start(learner, batch_size=300, seed=3):
+    return learner.start(P, np.random.default_rng(seed), dynamics=learner.dynamics[0], batch_size=batch_size)
+
+
+def weights_of(state, network=NETWORK):
+    """First weights of a network, in float64, as the reference has them."""
+    rng = np.random.default_rng(state.keys[3])
+    first = reference.initial(state.subtasks.n_controls, network.n_bits, network.width, 1, rng)
+    return first.each(lambda array: array.astype(np.float64))
+
+
+@pytest.fixture(scope="module")
+def world():
+    """First weights, subtasks, and twenty strings of each: their features, labels, subtasks and words."""
+    state = start(NETWORK)
+    first, subtasks = weights_of(state), state.subtasks
+    words = flow.test_strings(state.keys[2], P.size, NETWORK.n_test, 20).reshape(-1, 2)
+    subtask = np.repeat(np.arange(P.size), 20)
+    label = data.parity(words & state.masks[subtask])
+    return first, subtasks, subtask, words, label
+
+
+def flat(weights):
+    return np.concatenate([array.ravel() for array in weights])
+
+
+def like(weights, vector):
+    ends = np.cumsum([array.size for array in weights])
+    pieces = np.split(vector, ends[:-1])
+    return Weights(*(piece.reshape(array.shape) for piece, array in zip(pieces, weights, strict=True)))
+
+
+# ------------------------------------------------------------------------------------------------- the tangent
+
+
+def test_features_are_those_of_the_network_that_is_linearised(world):
+    first, subtasks, subtask, words, _ = world
+    found = tangent.features(first, subtasks, subtask, words)
+    np.testing.assert_allclose(found.z, reference.logits(first, subtasks, subtask, words), rtol=1e-12, atol=1e-12)
+
+
+def test_moves_of_the_logits_are_the_differences_that_small_moves_of_the_weights_make(world):
+    first, subtasks, subtask, words, _ = world
+    change = like(first, np.random.default_rng(0).normal(size=flat(first).size))
+    found = tangent.moved(tangent.features(first, subtasks, subtask, words), subtasks, change)
+    eps = 1e-7  # no unit of these strings changes sides within it
+    up, down = (
+        reference.logits(first.each(lambda w, d, s=s: w + s * d, change), subtasks, subtask, words) for s in (eps, -eps)
+    )
+    np.testing.assert_allclose(found, (up - down) / (2 * eps), rtol=1e-6, atol=1e-6)
+
+
+def test_what_is_pulled_on_the_weights_is_the_gradient_of_the_network(world):
+    first, subtasks, subtask, words, label = world
+    f = tangent.features(first, subtasks, subtask, words)
+    error = (1 / (1 + np.exp(-f.z)) - label) / label.size
+    _, expected = reference.gradients(first, subtasks, data.Batch(subtask, words, label))
+    for found, true in zip(tangent.pulled(f, subtasks, error), expected, strict=True):
+        np.testing.assert_allclose(found, true, rtol=1e-9, atol=1e-12)
+
+
+def test_the_kernel_is_the_gram_matrix_of_the_gradients_of_a_dense_network_with_two_logits(world):
+    torch = pytest.importorskip("torch")
+    first, subtasks, subtask, words, _ = world
+    kernel = tangent.gram(tangent.features(first, subtasks, subtask, words), subtasks)
+    on = np.zeros((P.size, subtasks.n_controls))
+    for k in range(P.size):
+        on[k, subtasks.controls[subtasks.first[k] : subtasks.first[k + 1]]] = 1
+    inputs = torch.tensor(np.hstack([on[subtask], data.unpacked(words, NETWORK.n_bits)]))
+    into = torch.tensor(np.vstack([first.controls, first.bits])).requires_grad_()
+    bias = torch.tensor(first.bias).requires_grad_()
+    out = torch.tensor(np.stack([-first.out / 2, first.out / 2])).requires_grad_()
+    out_bias = torch.tensor([-first.out_bias[0] / 2, first.out_bias[0] / 2]).requires_grad_()
+    logits = torch.relu(inputs @ into + bias) @ out.T + out_bias
+    rows = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(z, (into, bias, out, out_bias), retain_graph=True)])
+        for z in logits[:, 1] - logits[:, 0]
+    ]
+    jacobian = torch.stack(rows)
+    np.testing.assert_allclose(kernel, (jacobian @ jacobian.T).numpy(), rtol=1e-10, atol=1e-10)
+
+
+# ------------------------------------------------------------------------------------------------- the kernel flow
+
+
+def explicit(first, subtasks, p, strings, time, n_steps):
+    """Gradient descent of the linearised network by tiny steps, in weight space: its logits on the strings."""
+    subtask, words = np.repeat(np.arange(p.size), strings.shape[1]), strings.reshape(-1, 2)
+    label = data.parity(words & subtasks.masks[subtask])
+    f = tangent.features(first, subtasks, subtask, words)
+    weight = np.repeat(p / strings.shape[1], strings.shape[1])
+    change = first.each(np.zeros_like)
+    for _ in range(n_steps):
+        z = f.z + tangent.moved(f, subtasks, change)
+        gradient = tangent.pulled(f, subtasks, weight * (1 / (1 + np.exp(-z)) - label))
+        rates = [time / n_steps * (2 if name.startswith("out") else 1) for name in Weights._fields]
+        change = Weights(*(c - rate * g for c, rate, g in zip(change, rates, gradient, strict=True)))
+    return f.z + tangent.moved(f, subtasks, change), label, change
+
+
+@pytest.mark.parametrize("time", [2.0, 40.0])
+def test_the_flow_is_descent_of_the_linearised_network_in_tiny_steps(time):
+    learner = ParityKernel(network=NETWORK, n_inputs=12, rate=0.5)
+    begun = start(learner)
+    found = learner.measure(learner.advance(begun, round(time / 0.5)))
+    network = start(NETWORK)
+    strings = flow.test_strings(network.keys[2], P.size, NETWORK.n_test, 24)
+    first = weights_of(network)
+    by_size = []
+    for n_steps in (1000, 2000):
+        z, label, change = explicit(first, network.subtasks, P, strings[:, :12], time, n_steps)
+        others = strings[:, 12:].reshape(-1, 2)
+        f = tangent.features(first, network.subtasks, np.repeat(np.arange(P.size), 12), others)
+        held = reference.losses(
+            f.z + tangent.moved(f, network.subtasks, change), data.parity(others & network.masks[f.subtask])
+        )
+        by_size.append([x.reshape(P.size, 12).mean(axis=1) for x in (reference.losses(z, label), held)])
+    loss, held = (2 * fine - coarse for coarse, fine in zip(*by_size, strict=True))  # the error is of first order
+    assert np.abs(learner.measure(begun)["loss"] - loss).max() > 0.02  # it has moved
+    np.testing.assert_allclose(found["loss"], loss, atol=10 * flow.TOLERANCE)
+    np.testing.assert_allclose(found["held_out"], held, atol=10 * flow.TOLERANCE)
+
+
+def test_a_flow_goes_on_from_a_state_as_if_it_had_not_stopped():
+    learner = ParityKernel(network=NETWORK, n_inputs=12)
+    once = learner.advance(learner.advance(start(learner), 10), 300)
+    saved = learner.advance(start(learner), 10)
+    ParityKernel(network=NETWORK, n_inputs=3).start(P, np.random.default_rng(0), dynamics="expected")  # another kernel
+    again = learner.advance(type(saved)(*(array.copy() for array in saved)), 300)
+    for a, b in zip(once, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_where_all_strings_are_listed_the_flow_is_that_of_the_whole_population():
+    small = ParityNetwork(n_bits=4, k=2, width=16, n_test=64, descent="sgd", rate=0.1)
+    learner = ParityKernel(network=small, n_inputs=16)
+    p = np.full(3, 1 / 3)
+    begun = learner.start(p, np.random.default_rng(0), dynamics="expected")
+    assert learner.inputs == ""
+    assert begun.pull.size == 3 * 16
+    moved = learner.measure(learner.advance(begun, 3000))
+    assert "held_out" not in moved
+    assert (p @ moved["loss"]) < 0.9 * (p @ learner.measure(begun)["loss"])
+
+
+# ------------------------------------------------------------------------------------------------- the table
+
+
+@pytest.mark.parametrize(("descent", "decay"), [("sgd", 0.0), ("adam", 0.0), ("adam", 0.1)])
+def test_the_table_is_a_dense_embedding_trained_on_the_batches_of_the_network(descent, decay):
+    torch = pytest.importorskip("torch")
+    network = ParityNetwork(
+        n_bits=70, k=2, width=24, n_composites=2, n_test=128, descent=descent, rate=0.05, weight_decay=decay
+    )
+    learner = ParityTable(network=network)
+    state, n = start(learner), 300
+    stream = data.Source(state.keys[0], state.keys[1], 0, state.keep, state.alias)
+    subtasks = start(network).subtasks
+    bits = subtasks.bits(70)
+    table = torch.zeros(P.size, 2**4, 2, dtype=torch.float64, requires_grad=True)
+    made = {"sgd": torch.optim.SGD, "adam": torch.optim.AdamW}[descent]([table], lr=0.05, weight_decay=decay)
+    for step in range(30):
+        batch = data.draw(stream, subtasks, step * n, n)
+        strings = data.unpacked(batch.words, 70)
+        cell = [int("".join(str(int(b)) for b in x[bits[k]]), 2) for k, x in zip(batch.subtask, strings, strict=True)]
+        loss = torch.nn.functional.cross_entropy(table[batch.subtask, cell], torch.from_numpy(batch.label))
+        made.zero_grad()
+        loss.backward()
+        made.step()
+    with torch.no_grad():
+        z = (table[..., 1] - table[..., 0]).numpy()
+    expected = []
+    for k in range(P.size):
+        size = 2 ** int(bits[k].sum())
+        label = np.array([f"{i:b}".count("1") % 2 for i in range(size)])
+        expected.append(np.logaddexp(0, -(2 * label - 1) * z[k, :size]).mean())
+    moved = learner.advance(state, 30)
+    np.testing.assert_allclose(learner.measure(moved)["loss"], expected, rtol=1e-9)
+    np.testing.assert_array_equal(moved.hits, start_hits(network, 30))
+    assert max(expected) < np.log(2)
+
+
+def start_hits(network, steps):
+    """How often the network itself has drawn each subtask by then."""
+    state = start(network)
+    stream = data.Source(state.keys[0], state.keys[1], 0, state.keep, state.alias)
+    return np.bincount(data.draw(stream, state.subtasks, 0, 300 * steps).subtask, minlength=P.size)
+
+
+# ------------------------------------------------------------------------------------------------- the linearised network
+
+
+@pytest.mark.parametrize("descent", ["sgd", "adam"])
+def test_the_linearised_network_sets_out_as_the_network_does(descent):
+    """Same weights, same batches: while the weights have hardly moved they move together."""
+    network = ParityNetwork(n_bits=20, k=2, width=32, n_test=1024, descent=descent, rate=1e-4)
+    learner = ParityLinearised(network=network)
+    curves = []
+    for model in (network, learner):
+        state = start(model)
+        curves.append([model.measure(model.advance(state, t))["loss"] for t in (0, 5)])
+    (before, after), (linear_before, linear_after) = curves
+    np.testing.assert_allclose(linear_before, before, atol=1e-6)
+    np.testing.assert_allclose(linear_after, after, atol=2e-2 * np.abs(after - before).max())
+
+
+def test_a_step_of_the_linearised_network_is_the_gradient_of_its_own_loss(world):
+    torch = pytest.importorskip("torch")
+    first, subtasks, subtask, words, label = world
+    now = first.each(lambda w, d: w + 0.3 * d, like(first, np.random.default_rng(1).normal(size=flat(first).size)))
+    f = tangent.features(first, subtasks, subtask, words)
+    basis = np.eye(flat(first).size)
+    jacobian = np.stack([tangent.moved(f, subtasks, like(first, row)) for row in basis], axis=1)
+    change = torch.tensor(flat(now) - flat(first), requires_grad=True)
+    z = torch.tensor(f.z) + torch.tensor(jacobian) @ change
+    torch.nn.functional.binary_cross_entropy_with_logits(z, torch.tensor(label, dtype=torch.float64)).backward()
+    from quanta.learners import parity_linearised
+
+    found = parity_linearised._gradient(first, now, subtasks, data.Batch(subtask, words, label))
+    np.testing.assert_allclose(flat(found), change.grad.numpy(), rtol=1e-9, atol=1e-12)
+
+
+# ------------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_control_of_a_deep_network_or_at_a_rate_below_0_is_refused_where_it_has_none(name):
+    with pytest.raises(InputError, match=r"rate is -1"):
+        control(NETWORK, f"{name}(rate=-1)")
+    deep = ParityNetwork(depth=2, width=8)
+    if name == "tabular":  # it does not look at the network
+        assert control(deep, name).network == deep
+        return
+    with pytest.raises(InputError, match=r"depth is 2"):
+        control(deep, name)
+
+
+@pytest.mark.parametrize(("field", "value"), [("weight_decay", 0.1), ("n_examples", 5000)])
+def test_a_flow_refuses_what_no_flow_of_the_loss_on_new_strings_can_have(field, value):
+    network = ParityNetwork(n_bits=9, k=2, width=24, n_test=128, **{field: value})
+    with pytest.raises(InputError, match=rf"{field} is {value}"):
+        ParityKernel(network=network)
+
+
+def test_a_kernel_or_a_table_that_is_too_large_is_refused_with_its_size():
+    with pytest.raises(InputError, match=r"16000 unknowns"):
+        ParityKernel(n_inputs=16).check_count(1000)
+    wide = ParityTable(network=ParityNetwork(n_bits=100, k=24, width=4))
+    with pytest.raises(InputError, match=r"cells here"):
+        wide.start(np.ones(3) / 3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("kernal", r"'kernal' is unknown; expected one of kernel"),
+        ("kernel(n=3)", r"no field n"),
+        ("kernel(", r"cannot"),
+    ],
+)
+def test_a_control_that_does_not_exist_is_refused_by_name(text, match):
+    with pytest.raises(InputError, match=match):
+        NETWORK.control(text)
+
+
+def test_a_learner_without_a_network_has_no_control():
+    with pytest.raises(InputError, match=r"Exponential has no control 'kernel'"):
+        Exponential().control("kernel")
