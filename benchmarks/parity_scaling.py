@@ -1,8 +1,8 @@
 r"""Scaling of the parity network, beside what was published of it: onsets, steps, widths, data.
 
     python benchmarks/parity_scaling.py report                   # tables and figure, from what is kept here; seconds
-    python benchmarks/parity_scaling.py widths --alpha 0.4       # a quarter of an hour on one core for each alpha
-    python benchmarks/parity_scaling.py data --alpha 0.4         # ten minutes
+    python benchmarks/parity_scaling.py widths --alpha 0.4       # eight minutes on one core for each alpha
+    python benchmarks/parity_scaling.py data --alpha 0.4         # three minutes
     python benchmarks/parity_scaling.py collect                  # the runs of both, into results/parity_scaling.csv
     python benchmarks/parity_scaling.py thin runs/parity-published    # the run below, into runs/parity-network.nc
 
@@ -12,8 +12,8 @@ not made again. The run of the published figure, at its own size, takes two hour
     python -m quanta.simulate --learner parity_network --n-subtasks 500 --exponent 1.4 --n-bits 100 --k 3 --width 500 \
         --batch-size 20000 --steps 200000 --n-checkpoints 300 --hidden-progress --no-detect --out runs/parity-published
 
-Scaled down: widths, 8 from 10 to 300, one seed, batch 4000 (published: 20, three, 20000; 10⁵ steps as there). Data, 10 sizes
-from 10⁴ to 3·10⁶, batch 2000, up to 4·10⁴ steps (published: 25 to 5·10⁶, 20000, 10⁵; width 500 as there), stopped once the
+Scaled down: widths, 8 from 10 to 300, one seed, batch 4000, 5·10⁴ steps (published: 20, three, 20000, 10⁵). Data, 9 sizes
+from 10⁴ to 2·10⁶ at width 200, batch 2000, up to 4·10⁴ steps (published: 25 to 5·10⁶, 500, 20000, 10⁵), stopped once the
 mean test loss is 15 % above its lowest, which is what counts in both. 512 test strings for each subtask, its own.
 
 Published: Michaud, Liu, Girit, Tegmark (2023), The Quantization Model of Neural Scaling, and the notebooks of its code. Their
@@ -39,9 +39,9 @@ from quanta.learners import ParityNetwork
 HERE = Path(__file__).parent
 N_SUBTASKS, N_TEST = 500, 512
 WIDTHS = tuple(round(width) for width in np.geomspace(10, 300, 8))
-SIZES = tuple(round(size) for size in np.geomspace(1e4, 3e6, 10))
+SIZES = tuple(round(size) for size in np.geomspace(1e4, 2e6, 9))
 SHAPES: dict[str, dict[str, Any]] = {
-    "widths": {"steps": 100_000, "batch_size": 4000, "n_checkpoints": 140},
+    "widths": {"steps": 50_000, "batch_size": 4000, "n_checkpoints": 140},
     "data": {"steps": 40_000, "batch_size": 2000, "n_checkpoints": 140},
 }
 WINDOWS = {  # the steps that the published fits take, logged evenly
@@ -69,7 +69,7 @@ def frequencies(alpha: float) -> np.ndarray:
 def make(kind: str, alpha: float, size: int, path: Path) -> None:
     """Train one network, and keep its record; in data, until it fits its examples too well."""
     data = kind == "data"
-    learner = ParityNetwork(width=500 if data else size, n_examples=size if data else 0, n_test=N_TEST)
+    learner = ParityNetwork(width=200 if data else size, n_examples=size if data else 0, n_test=N_TEST)
     how, p = SHAPES[kind], frequencies(alpha)
     state = learner.start(p, np.random.default_rng(0), dynamics="sampled", batch_size=how["batch_size"])
     began, step, rows = time.process_time(), [], []
@@ -120,6 +120,8 @@ def collect(runs: Path) -> list[dict[str, Any]]:
             }  # fmt: skip
 
         of = (alpha, size, step, mean, learned, float(ds.attrs["train_seconds"]))
+        if kind == "widths":
+            rows.append(row("halfway", int(np.argmin(np.abs(step - step[-1] / 2))), of))
         rows.append(row(kind, -1 if kind == "widths" else int(np.argmin(mean)), of))
         if kind == "widths" and int(size) == WIDTHS[-1]:
             rows += [row("steps", i, of) for i in np.flatnonzero(step >= 100)]

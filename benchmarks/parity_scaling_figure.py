@@ -37,7 +37,7 @@ def draw(ds: xr.Dataset | None, rows: list[dict[str, Any]], found: list[dict[str
     _draw_sweep(data, rows, found, "data", "alpha_D")
     label(subtasks, "steps", "test loss, bits", "Subtasks (colour: frequency) and their mean")
     label(onsets, "frequency of the subtask", "steps until below .1 bits", "When subtasks converge")
-    label(widths, "width", "mean test loss, bits", "Widths, after $10^5$ steps")
+    label(widths, "width", "mean test loss, bits", "Widths, after 50,000 steps")
     label(
         data,
         "training examples",
