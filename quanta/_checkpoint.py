@@ -1,9 +1,12 @@
-"""The one file that a training run in progress keeps: its state and its record so far, replaced atomically."""
+"""The one file that a training run in progress keeps: its state and its record so far, replaced atomically.
+
+How a file is replaced, and when it is of another run, simulations share.
+"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,19 +20,18 @@ def save(path: Path, settings: Mapping[str, Any], rows: Mapping[str, list[Any]],
     import torch
 
     stacked = {name: torch.from_numpy(np.stack(values)) for name, values in rows.items()}
+    words = {name: str(value) for name, value in settings.items()}
+    content = {"format": _FORMAT, "settings": words, "rows": stacked, **state}
+    replace(path, lambda file: torch.save(content, file))
+
+
+def replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Put a file in its place, whole or not at all: written under another name, flushed to the disk, renamed."""
     temporary = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(temporary, "wb") as file:
-            torch.save(
-                {
-                    "format": _FORMAT,
-                    "settings": {name: str(value) for name, value in settings.items()},
-                    "rows": stacked,
-                    **state,
-                },
-                file,
-            )
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -57,16 +59,26 @@ def load(path: Path, settings: Mapping[str, Any], device: str = "cpu") -> dict[s
         ) from error
     if not isinstance(found, dict) or found.get("format") != _FORMAT:
         raise InputError(f"{path} is not a {_FORMAT} file; delete it, or start anew with --overwrite.")
-    old = found["settings"]
+    refuse_other(path, found["settings"], {name: str(value) for name, value in settings.items()})
+    found["rows"] = {name: list(values.cpu().numpy()) for name, values in found["rows"].items()}
+    return found
+
+
+def refuse_other(path: Path, old: Mapping[str, str], settings: Mapping[str, str]) -> None:
+    """Refuse a checkpoint of a run with other settings.
+
+    Raises
+    ------
+    InputError
+        That lists in what they differ.
+    """
     differ = [
         f"{name} was {old.get(name)}, is {settings.get(name)}"
         for name in dict.fromkeys([*settings, *old])
-        if old.get(name) != (str(settings[name]) if name in settings else None)
+        if old.get(name) != settings.get(name)
     ]
     if differ:
         raise InputError(
             f"{path} is of a run with other settings: {'; '.join(differ)}. "
             "Resume with the old ones, or choose another --out."
         )
-    found["rows"] = {name: list(values.cpu().numpy()) for name, values in found["rows"].items()}
-    return found

@@ -11,13 +11,11 @@ class Curves:
 
     def __init__(self, n_subtasks: int, n_steps: int) -> None:
         self._values: np.ndarray = np.empty((n_steps, n_subtasks), dtype=np.float32)
-        self.done = 0
 
-    def add(self, row: np.ndarray) -> None:
-        """Append a checkpoint, (n_subtasks,)."""
-        self._values[self.done] = row
-        self.done += 1
+    def put(self, i: int, row: np.ndarray) -> None:
+        """Checkpoint number i, (n_subtasks,)."""
+        self._values[i] = row
 
-    def so_far(self) -> np.ndarray:
-        """All checkpoints that were added, (n_subtasks, done): a view."""
-        return self._values[: self.done].T
+    def so_far(self, done: int) -> np.ndarray:
+        """The first checkpoints, (n_subtasks, done): a view."""
+        return self._values[:done].T

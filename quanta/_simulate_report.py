@@ -1,11 +1,15 @@
 """What a simulation says at its end: its macro slope beside theory, and transitions found beside the truth."""
 
+import collections
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quanta._errors import InputError
 from quanta._grid import log_spaced
+from quanta._simulate_plan import Plan
+from quanta._simulate_run import learned
 from quanta.learners import AbstractLearner
 
 if TYPE_CHECKING:
@@ -15,6 +19,41 @@ if TYPE_CHECKING:
 
 _WHOLE = 10_000  # subtasks that are all analysed
 _SAMPLE = 1000  # of more, so many
+
+
+def summarise(ds: "xr.Dataset", plans: list[Plan], tail_exponent: float) -> dict[str, Any]:
+    """What is said of runs of one learner, without their analysis; of several, means."""
+    learner, n_runs = plans[0].learner, ds.sizes.get("seed", 1)
+    count = learned(ds["loss"].values[..., -1], learner)
+    return {
+        "learner": repr(learner),
+        "dynamics": plans[0].dynamics,
+        "steps": int(ds["step"][-1]),
+        "steps_planned": plans[0].steps,
+        "learned": count if n_runs == 1 else round(count / n_runs, 1),
+        "n_subtasks": ds.sizes["subtask"],
+        "n_seeds": n_runs,
+        "mean_loss": float(_mean_loss(ds)[-1]),
+        **{name: ds.attrs[name] for name in ("lowest_step", "lowest_mean_loss") if name in ds.attrs},
+        **slopes(ds, learner, tail_exponent),
+    }
+
+
+def _mean_loss(ds: "xr.Dataset") -> np.ndarray:
+    """Mean loss at every checkpoint, (n_steps,); of several runs, the mean of it."""
+    from quanta import record
+
+    mean = record.mean_loss(ds)
+    return mean.mean([dim for dim in mean.dims if dim != "step"]).values
+
+
+def _true_onset(ds: "xr.Dataset") -> np.ndarray:
+    """When each subtask was learned, (n_subtasks,), nan if never; of several runs, the median."""
+    onset = ds["true_onset"].values
+    if onset.ndim == 1:
+        return onset
+    middle = np.median(np.where(np.isnan(onset), np.inf, onset), axis=0)
+    return np.where(np.isinf(middle), np.nan, middle)
 
 
 def slopes(ds: "xr.Dataset", learner: AbstractLearner, exponent: float) -> dict[str, Any]:
@@ -31,13 +70,11 @@ def slopes(ds: "xr.Dataset", learner: AbstractLearner, exponent: float) -> dict[
     dict
         ``window`` (2 steps), ``slope``, ``slope_predicted``, ``slope_asymptote``; None where there is none.
     """
-    from quanta import record
-
     p = ds["frequency"].values
     # on the learner's clock; of the mean field, or where that is not declared, of this run
     onset = learner.onset(p) * (ds["step"].values[-1] / _time_at_end(ds, learner))
     if np.isnan(onset).all():
-        onset = ds["true_onset"].values
+        onset = _true_onset(ds)
     order = np.argsort(np.where(p > 0, onset, np.inf), kind="stable")[: int(np.sum(p > 0))]
     p, onset = p[order], onset[order]
     step = ds["step"].values
@@ -49,7 +86,7 @@ def slopes(ds: "xr.Dataset", learner: AbstractLearner, exponent: float) -> dict[
     window = [float(first), float(last)]
     return {
         "window": window if np.all(np.isfinite(window)) else None,
-        "slope": _slope(step[inside], record.mean_loss(ds).values[inside] - learner.learned_loss),
+        "slope": _slope(step[inside], _mean_loss(ds)[inside] - learner.learned_loss),
         "slope_predicted": _slope(step[inside], predicted),
         "slope_asymptote": _or_none(learner.exponent("steps", exponent)),
     }
@@ -68,11 +105,14 @@ def _slope(step: np.ndarray, loss: np.ndarray) -> float | None:
 
 
 def analyse(ds: "xr.Dataset", out: "Output", seed: int) -> dict[str, Any]:
-    """Find the transitions, test composition, save both with the record, and draw them."""
+    """Find the transitions, test composition, save both with the record, and draw them; compare several runs, too."""
     from quanta import composition, plot, record, transitions
 
     part = sample(ds, _SAMPLE, seed) if ds.sizes["subtask"] > _WHOLE else ds
-    found = transitions.detect(part)
+    try:
+        found = transitions.detect(part)
+    except InputError as error:  # it ended early, by patience
+        return {"not_tested": str(error)}
     result = composition.test(part, found)
     record.save(found, out.record, group="transitions")
     record.save(result, out.record, group="composition")
@@ -83,6 +123,24 @@ def analyse(ds: "xr.Dataset", out: "Output", seed: int) -> dict[str, Any]:
         **{str(name): _or_none(value.item()) for name, value in result.data_vars.items()},
         **{name: result.attrs[name] for name in ("verdict", "reasons", "sentence")},
         "figure": str(figure),
+        **(_over_seeds(part, found, out) if part.sizes.get("seed", 1) > 1 else {}),
+    }
+
+
+def _over_seeds(ds: "xr.Dataset", found: "xr.Dataset", out: "Output") -> dict[str, Any]:
+    """The verdict of each run by itself; whether they agree on when subtasks are learned."""
+    from quanta import composition, ensemble, plot, record
+
+    verdicts = [
+        composition.test(ds.sel(seed=seed), found.sel(seed=seed)).attrs["verdict"] for seed in ds["seed"].values
+    ]
+    over = ensemble.seeds(ds, found)
+    record.save(over, out.record, group="seeds")
+    any_onset = bool(np.isfinite(over["onset"]).any())
+    return {
+        "verdict_by_seed": dict(zip(map(str, ds["seed"].values), verdicts, strict=True)),
+        "seeds": {name: over.attrs[name] for name in ("word", "sentence", "reasons")},
+        "seeds_figure": str(plot.save(plot.seeds(over), out.path / "seeds.png")) if any_onset else None,
     }
 
 
@@ -124,19 +182,41 @@ def against_truth(found: "xr.Dataset", ds: "xr.Dataset") -> dict[str, Any]:
 
 def report(summary: dict[str, Any]) -> str:
     """Lines for a person."""
-    window = summary["window"]
-    within = f" over steps {window[0]:.3g} to {window[1]:.3g}" if window and summary["slope"] is not None else ""
+    several = f" (means of {summary['n_seeds']} seeds)" if summary["n_seeds"] > 1 else ""
+    early = summary["steps"] < summary["steps_planned"]
     lines = [
-        f"{summary['learner']}, {summary['dynamics']}: learned {summary['learned']} of {summary['n_subtasks']} "
-        f"subtasks in {summary['steps']:.3g} steps (under a quarter of the fall is left)",
-        f"slope of ln L on ln t{within}: {_number(summary['slope'])}; "
-        f"Σ p_k 1[t < t_k] predicts {_number(summary['slope_predicted'])}; "
-        f"as subtasks and t grow without end, {_number(summary['slope_asymptote'])}",
+        f"{summary['learner']}, {summary['dynamics']}: learned {summary['learned']:g} of {summary['n_subtasks']} "
+        f"subtasks in {summary['steps']:.3g} steps (under a quarter of the fall is left){several}"
+        + (f"; out of patience, of {summary['steps_planned']:.3g}" if early else "")
     ]
+    if "lowest_step" in summary:
+        lines.append(_lowest(summary["lowest_step"], summary["lowest_mean_loss"]))
+    if summary["slope"] is not None or summary["slope_asymptote"] is not None:
+        lines.append(_slopes(summary))
+    if "not_tested" in summary:
+        lines.append(f"not tested: {summary['not_tested']}")
     if "verdict" in summary:
         lines += _findings(summary)
     lines.append(f"record: {summary['record']}  ({summary['seconds']:.1f} s)")
     return "\n".join(lines)
+
+
+def _lowest(step: Any, loss: Any) -> str:
+    """Where the mean loss was lowest, of one run or of each."""
+    if not isinstance(step, list):
+        return f"mean loss lowest at step {step}: {loss:.4g}"
+    each = ", ".join(f"{at} ({value:.4g})" for at, value in zip(step, loss, strict=True))
+    return f"mean loss lowest at steps (seed by seed): {each}"
+
+
+def _slopes(summary: dict[str, Any]) -> str:
+    window = summary["window"]
+    within = f" over steps {window[0]:.3g} to {window[1]:.3g}" if window and summary["slope"] is not None else ""
+    return (
+        f"slope of ln L on ln t{within}: {_number(summary['slope'])}; "
+        f"Σ p_k 1[t < t_k] predicts {_number(summary['slope_predicted'])}; "
+        f"as subtasks and t grow without end, {_number(summary['slope_asymptote'])}"
+    )
 
 
 def _findings(summary: dict[str, Any]) -> list[str]:
@@ -153,7 +233,21 @@ def _findings(summary: dict[str, Any]) -> list[str]:
         + f"; {summary['n_false']} where there is none"
     )
     lines += [f"verdict: {summary['verdict']}. {summary['sentence']}", *(f"  {why}" for why in summary["reasons"])]
+    if "seeds" in summary:
+        lines += _of_seeds(summary)
     return [*lines, f"figure: {summary['figure']}"]
+
+
+def _of_seeds(summary: dict[str, Any]) -> list[str]:
+    """Verdicts of single runs, counted, and whether they agree."""
+    verdicts = collections.Counter(summary["verdict_by_seed"].values()).most_common()
+    seeds, figure = summary["seeds"], summary["seeds_figure"]
+    return [
+        "each seed by itself: " + ", ".join(f"{verdict} ({n} of {summary['n_seeds']})" for verdict, n in verdicts),
+        f"seeds: {seeds['sentence']}.",
+        *(f"  {why}" for why in seeds["reasons"]),
+        *([f"figure: {figure}"] if figure else []),
+    ]
 
 
 def _number(value: float | None) -> str:

@@ -48,15 +48,14 @@ def test_a_million_are_measured_in_a_process_of_their_own(bench, capsys, monkeyp
 def test_curves_are_the_checkpoints_that_were_added():
     rows = np.random.default_rng(0).random((21, 5000)).astype(np.float32)
     curves = Curves(5000, 30)
-    for i, row in enumerate(rows, start=1):
-        curves.add(row)
-        if i in (3, 8, 21):
-            np.testing.assert_array_equal(curves.so_far(), rows[:i].T)
-    assert curves.done == 21
+    for i, row in enumerate(rows):
+        curves.put(i, row)
+        if i in (3, 8, 20):
+            np.testing.assert_array_equal(curves.so_far(i + 1), rows[: i + 1].T)
 
 
 def test_the_memory_that_is_foreseen_is_that_of_the_curves_and_of_the_work_on_them():
-    expected, sampled = (simulate.memory_needed(10**6, 200, how) for how in ("expected", "sampled"))
+    expected, sampled = (simulate.memory_needed(Threshold(), 10**6, 200, how) for how in ("expected", "sampled"))
     assert sampled - expected == 10**6 * 200 * 4  # counts, as curves are
     assert 10**6 * 200 * 4 < expected < 1.2 * 2**30
     assert sampled < 3 * 2**30
