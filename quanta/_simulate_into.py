@@ -57,7 +57,7 @@ def simulate_into(out: "Output", job: Job) -> None:
     record.save(ds, out.record, overwrite=True)
     summary = _simulate_report.summarise(ds, job.plans, job.tail_exponent) | {"record": str(out.record)}
     if options.detect:
-        summary = _simulate_report.analyse(ds, out, options.seed) | summary
+        summary = _simulate_report.analyse(ds, out, options.seed, known=job.plans[0].learner.foretold) | summary
     out.finish(job.parsed.configuration(), {**summary, "seconds": round(time.perf_counter() - began, 2)})
     for path in checkpoints:
         path.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ class Failed(InputError):
         self, errors: dict[int, InputError], records: "list[xr.Dataset | None]", plans: Sequence[Plan]
     ) -> None:
         number = min(errors)
-        others = f" So it is of {len(errors) - 1} other runs." if len(errors) > 1 else ""
+        others = f" {len(errors) - 1} more of {len(plans)} runs failed." if len(errors) > 1 else ""
         super().__init__(f"run {number}, seed {plans[number].seed}: {errors[number]}{others}")
         self.errors, self.records = errors, records
 

@@ -34,6 +34,7 @@ def summarise(ds: "xr.Dataset", plans: list[Plan], tail_exponent: float) -> dict
         "n_subtasks": ds.sizes["subtask"],
         "n_seeds": n_runs,
         "mean_loss": float(_mean_loss(ds)[-1]),
+        "chance_loss": float(learner.chance_loss),
         **{name: ds.attrs[name] for name in ("lowest_step", "lowest_mean_loss") if name in ds.attrs},
         **slopes(ds, learner, tail_exponent),
     }
@@ -104,8 +105,11 @@ def _slope(step: np.ndarray, loss: np.ndarray) -> float | None:
     return float(np.polyfit(np.log(step[seen]), np.log(loss[seen]), 1)[0])
 
 
-def analyse(ds: "xr.Dataset", out: "Output", seed: int) -> dict[str, Any]:
-    """Find the transitions, test composition, save both with the record, and draw them; compare several runs, too."""
+def analyse(ds: "xr.Dataset", out: "Output", seed: int, *, known: bool) -> dict[str, Any]:
+    """Find the transitions, test composition, save both with the record, and draw them; compare several runs, too.
+
+    ``known`` if the simulator knows of its steps, so that what is found can be compared.
+    """
     from quanta import composition, plot, record, transitions
 
     part = sample(ds, _SAMPLE, seed) if ds.sizes["subtask"] > _WHOLE else ds
@@ -119,7 +123,7 @@ def analyse(ds: "xr.Dataset", out: "Output", seed: int) -> dict[str, Any]:
     figure = plot.save(plot.run(part, found, result), out.path / "figure.png")
     return {
         "n_analysed": part.sizes["subtask"],
-        **against_truth(found, part),
+        **(against_truth(found, part) if known else {"n_found": int((found["status"] == "sharp").sum())}),
         **{str(name): _or_none(value.item()) for name, value in result.data_vars.items()},
         **{name: result.attrs[name] for name in ("verdict", "reasons", "sentence")},
         "figure": str(figure),
@@ -187,10 +191,10 @@ def report(summary: dict[str, Any]) -> str:
     lines = [
         f"{summary['learner']}, {summary['dynamics']}: learned {summary['learned']:g} of {summary['n_subtasks']} "
         f"subtasks in {summary['steps']:.3g} steps (under a quarter of the fall is left){several}"
-        + (f"; out of patience, of {summary['steps_planned']:.3g}" if early else "")
+        + (f"; out of patience, of {summary['steps_planned']:.3g}" if early else ""),
+        f"mean loss {summary['mean_loss']:.4g}, before learning {summary['chance_loss']:.4g}"
+        + (_lowest(summary["lowest_step"], summary["lowest_mean_loss"]) if "lowest_step" in summary else ""),
     ]
-    if "lowest_step" in summary:
-        lines.append(_lowest(summary["lowest_step"], summary["lowest_mean_loss"]))
     if summary["slope"] is not None or summary["slope_asymptote"] is not None:
         lines.append(_slopes(summary))
     if "not_tested" in summary:
@@ -204,9 +208,9 @@ def report(summary: dict[str, Any]) -> str:
 def _lowest(step: Any, loss: Any) -> str:
     """Where the mean loss was lowest, of one run or of each."""
     if not isinstance(step, list):
-        return f"mean loss lowest at step {step}: {loss:.4g}"
+        return f"; lowest at step {step}: {loss:.4g}"
     each = ", ".join(f"{at} ({value:.4g})" for at, value in zip(step, loss, strict=True))
-    return f"mean loss lowest at steps (seed by seed): {each}"
+    return f"; lowest, seed by seed, at step {each}"
 
 
 def _slopes(summary: dict[str, Any]) -> str:
@@ -226,12 +230,13 @@ def _findings(summary: dict[str, Any]) -> list[str]:
             f"from here on: a random sample of {summary['n_analysed']} subtasks, one from each stratum of frequency "
             "(evenly spaced in the logarithm of the rank), weighing as much as its stratum"
         )
-    error = summary["onset_error"]
-    lines.append(
-        f"transitions: found {summary['n_found']} of {summary['n_true']}"
-        + (f", median |onset error| {error:.3f} nats" if error is not None else "")
-        + f"; {summary['n_false']} where there is none"
-    )
+    if "n_true" in summary:
+        error = summary["onset_error"]
+        lines.append(
+            f"transitions: found {summary['n_found']} of {summary['n_true']}"
+            + (f", median |onset error| {error:.3f} nats" if error is not None else "")
+            + f"; {summary['n_false']} where there is none"
+        )
     lines += [f"verdict: {summary['verdict']}. {summary['sentence']}", *(f"  {why}" for why in summary["reasons"])]
     if "seeds" in summary:
         lines += _of_seeds(summary)

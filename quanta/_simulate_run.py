@@ -77,6 +77,7 @@ class Run:
         """For how many checkpoints the mean loss has not fallen below its lowest; those on the first plateau do not count."""
         return self.done - max(self.lowest + 1, self._plateau)
 
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused
     def follow(self, tell: Callable[["Run"], None], until: int | None = None) -> None:
         """Go on until patience is out, or the last checkpoint; with ``until``, until so many checkpoints are done.
 
@@ -103,7 +104,7 @@ class Run:
                 measured["exposures"] = self.state.hits
             sound = np.abs(measured["loss"]) <= _LARGEST
             if not sound.all():
-                raise Overflow(target, int(np.argmin(sound)), "Lower the learning rate.")
+                raise Overflow(target, int(np.argmin(sound)) if sound.any() else None, "Lower the learning rate.")
             self._keep(measured)
             self._save_if_due()
             tell(self)
@@ -189,12 +190,27 @@ class Run:
             measures=measures, **curves,
             true_onset=np.where(seen, onset, np.nan), true_width=np.where(seen, truth.width, np.nan),
             kind=learner.kinds(p.size), seed=self.plan.seed, dynamics=self.plan.dynamics,
-            config=record.config_json(**words),
+            config=record.config_json(**words), **self._rates(step),
             attrs={
                 "design_id": record.design_id(n_subtasks=p.size, **{name: words[name] for name in DESIGN}),
-                **(best if self.plan.patience else {}),
+                **(best if self.plan.patience else {}), **self._provenance(),
             },
         )  # fmt: skip
+
+    def _rates(self, step: np.ndarray) -> dict[str, np.ndarray]:
+        """The schedule, where there is one: constant."""
+        rate = self.learner.learning_rate
+        return {} if rate is None else {"learning_rate": np.full(step.shape, rate), "learning_rate_sum": rate * step}
+
+    def _provenance(self) -> dict[str, str]:
+        """What a run and its controls share, and what a control is."""
+        from quanta import record
+
+        said = dict(self.learner.provenance)
+        if "data" in said:
+            chance = {name: self.plan.words[name] for name in ("frequencies", "batch_size", "seed")}
+            said["data_id"] = record.design_id(data=said.pop("data"), **chance)
+        return said
 
 
 def execute(plan: Plan, kept: Path | None = None, *, resume: bool = False, progress: bool = False) -> "xr.Dataset":
@@ -212,11 +228,11 @@ def execute(plan: Plan, kept: Path | None = None, *, resume: bool = False, progr
         with Progress("quanta.simulate", plan.total, run.progress, shown=progress) as bar:
             run.follow(lambda run: bar.update(run.progress, lambda: note(run)))
     except (Overflow, KeyboardInterrupt) as stopped:
-        stopped.record = run.record() if run.done > 1 else None  # type: ignore[union-attr]
         if isinstance(stopped, Overflow):
             run.drop()
         else:
             run.save()
+        stopped.record = run.record() if run.done > 1 else None  # type: ignore[union-attr]
         raise
     if kept is not None and kept.exists():  # what comes after may take long, too
         run.save()
