@@ -197,7 +197,7 @@ class Run:
             },
         )  # fmt: skip
 
-    def _rates(self, step: np.ndarray) -> dict[str, np.ndarray]:
+    def _rates(self, step: np.ndarray) -> dict[str, Any]:
         """The schedule, where there is one: constant."""
         rate = self.learner.learning_rate
         return {} if rate is None else {"learning_rate": np.full(step.shape, rate), "learning_rate_sum": rate * step}

@@ -6,6 +6,7 @@ python -m quanta.simulate --learner threshold --dynamics sampled  # one realisat
 python -m quanta.simulate --learner threshold --dynamics sampled --seeds 0:8  # eight, in one record
 python -m quanta.simulate --counts counts.txt                     # frequencies as they were counted
 python -m quanta.simulate --reweight changes.csv                  # the same learner at other frequencies
+python -m quanta.simulate --learner parity_network --steps 20000 --control kernel  # a network's control
 """
 
 import dataclasses
@@ -184,6 +185,9 @@ class Options(_cli.Common):
     seeds: str | None = None
     """Several runs in one record with a dim seed: 0:8 for seeds 0 to 7, or 0,3,5. As many at a time as OMP_NUM_THREADS
     says, else as there are processors."""
+    control: str | None = None
+    """Simulate a control of the learner in its place, for the test to weigh it beside: of the parity network kernel,
+    linearised or tabular, with fields such as "kernel(n_inputs=8)"."""
     detect: bool = True
     """Find the transitions, test composition and draw the figure; or only simulate."""
     resume: bool = False
@@ -195,7 +199,9 @@ def run(argv: Sequence[str] | None = None) -> int:
     laws: dict[str, type] = {name: law for name, law in FREQUENCIES.items() if law not in (Reweighted, Empirical)}
     families: _cli.Families = {"learner": (LEARNERS, "multilinear"), "frequencies": (laws, "zipf")}
     parsed = _cli.parse("simulate", Options, families, argv)
-    options, learner = parsed.options, parsed.parts["learner"]
+    options, learner, what = parsed.options, parsed.parts["learner"], parsed.choices["learner"]
+    if options.control is not None:
+        learner, what = learner.control(options.control), f"{what}-{options.control.partition('(')[0].strip()}"
     if not options.quiet:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     law = _law(parsed)
@@ -218,7 +224,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         for file, plan in zip(job.checkpoints(options.out), plans, strict=True):
             if file.exists():
                 _simulate_checkpoint.load(file, plan.words)
-    out = output("simulate", parsed.choices["learner"], parsed, resume=options.resume)
+    out = output("simulate", what, parsed, resume=options.resume)
     if not out.finished():
         _simulate_into.simulate_into(out, job)
     elif not options.json:

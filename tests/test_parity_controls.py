@@ -1,8 +1,11 @@
 """The controls of the parity network: what is linear in it, what its table is, and how the test takes them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from quanta import _controls, composition, record, simulate
 from quanta._errors import InputError
 from quanta.frequencies import Zipf
 from quanta.learners import Exponential
@@ -289,3 +292,79 @@ def test_a_control_that_does_not_exist_is_refused_by_name(text, match):
 def test_a_learner_without_a_network_has_no_control():
     with pytest.raises(InputError, match=r"Exponential has no control 'kernel'"):
         Exponential().control("kernel")
+
+
+# ------------------------------------------------------------------------------------------------- the records
+
+
+@pytest.fixture(scope="module")
+def records():
+    """A run of a few steps, and its controls."""
+    how = {"steps": 30, "seed": 3, "batch_size": 300, "n_checkpoints": 25}
+    law = Zipf(n_subtasks=8, exponent=1.2)
+    return {name: simulate.simulate(law, model, **how) for name, model in models().items()}
+
+
+def models():
+    return {"network": NETWORK} | {name: NETWORK.control(name) for name in CONTROLS}
+
+
+def test_a_record_says_of_what_it_is_the_control_and_shares_data_and_network_with_its_run(records):
+    shared = {(ds.attrs["data_id"], ds.attrs["network"]) for ds in records.values()}
+    assert len(shared) == 1
+    kinds = {name: ds.attrs.get("control_kind", "") for name, ds in records.items()}
+    assert kinds == {"network": ""} | {name: name for name in CONTROLS}
+    assert records["kernel"].attrs["inputs"].startswith("16 of 2^9 strings")
+    for ds in records.values():
+        np.testing.assert_allclose(ds["learning_rate_sum"], 0.2 * ds["step"])
+
+
+def test_the_test_takes_the_controls_of_a_run_and_refuses_those_of_another(records):
+    controls = [records[name] for name in CONTROLS]
+    for i, one in enumerate(controls):
+        _controls.check(one, records["network"], i)
+    other = simulate.simulate(
+        Zipf(n_subtasks=8, exponent=1.2), NETWORK.control("tabular"), steps=30, seed=4, batch_size=300
+    )
+    with pytest.raises(InputError, match=r"was trained on other data"):
+        _controls.check(other, records["network"], 0)
+    wider = dataclasses.replace(NETWORK, width=25)
+    run = simulate.simulate(Zipf(n_subtasks=8, exponent=1.2), wider, steps=30, seed=3, batch_size=300)
+    with pytest.raises(InputError, match=r"of another network"):
+        _controls.check(records["kernel"], run, 0)
+    adam = simulate.simulate(
+        Zipf(n_subtasks=8, exponent=1.2), dataclasses.replace(NETWORK, descent="adam"), steps=30, seed=3, batch_size=300
+    )
+    _controls.check(records["kernel"], adam, 0)  # a flow is of no optimiser
+    with pytest.raises(InputError, match=r"trained by sgd and the run by adam"):
+        _controls.check(records["tabular"], adam, 0)
+
+
+def test_a_command_makes_a_control_beside_its_run(tmp_path, capsys):
+    flags = ["--learner", "parity_network", "--n-bits=9", "--k=2", "--width=8", "--n-test=64", "--n-subtasks=5"]
+    flags += ["--steps=20", "--batch-size=100"]
+    for name, more in {"run": [], "control": ["--control", "kernel(n_inputs=5)"]}.items():
+        out = ["--out", str(tmp_path / name), "--no-detect", "--quiet"]
+        assert simulate.main([*flags, *more, *out]) == 0
+    run, made = (record.load(tmp_path / name) for name in ("run", "control"))
+    _controls.check(made, run, 0)
+    assert made.attrs["inputs"].startswith("5 of 2^9")
+    assert made["held_out"].shape == made["loss"].shape
+    capsys.readouterr()
+    assert simulate.main(["--control", "kernel", "--quiet", "--out", str(tmp_path / "none")]) != 0
+    assert "Multilinear has no control 'kernel'" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------- what the test says
+
+
+@pytest.mark.parametrize(("text", "steps"), [("kernel(n_inputs=4)", 1_000_000), ("tabular(rate=20)", 10_000)])
+def test_a_smooth_linear_world_is_not_sharp(text, steps):
+    """The controls themselves, followed to their end: were they sharp, sharpness would prove nothing."""
+    network = ParityNetwork(n_bits=30, k=2, width=64, n_test=64, descent="sgd", rate=0.1)
+    law = Zipf(n_subtasks=32, exponent=1.2)
+    ds = simulate.simulate(law, network.control(text), steps=steps, batch_size=500, n_checkpoints=100)
+    result = composition.test(ds)
+    assert result["n_complete"] >= 30
+    assert result["fraction_sharp"] == 0
+    assert result.attrs["verdict"] == "ordered-smooth"
