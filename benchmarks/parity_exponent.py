@@ -1,0 +1,196 @@
+"""Why is it not -1? Onset against frequency in the parity network, one thing changed at a time.
+
+    OMP_NUM_THREADS=1 python benchmarks/parity_exponent.py                    # all runs: an hour of one core
+    OMP_NUM_THREADS=1 python benchmarks/parity_exponent.py --only sgd,width-50 --seeds 0:4
+    python benchmarks/parity_exponent.py --table                              # only the tables, from finished runs
+
+If a subtask is learned after so many examples of it, onset ∝ p^-1; measured is p^-0.81 (Michaud et al. 2023, figure A3).
+Each setting below differs from the first, ``base``, in what its name says. Runs are kept in ``runs/parity-exponent`` and
+not made twice; the tables in ``results`` hold, of every run and subtask that was learned, between which checkpoints it
+was (by three criteria), and, of every run and checkpoint, the mean loss and the pace of Adam.
+
+"""
+
+import argparse
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quanta.frequencies import AbstractFrequencies, Empirical, Reweighted, Zipf
+from quanta.learners.parity_network import ParityNetwork
+
+HERE = Path(__file__).parent
+BITS = math.log(2)
+ATOMS = 4  # never drawn themselves, of which a subtask that cannot be learned is composed: a parity of 12 bits
+FEW = tuple(0.1 * 0.75**i for i in range(12))  # of the pair of worlds that differ only in the rest of the batch
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class World:
+    """What is trained on what, and how long."""
+
+    network: ParityNetwork
+    frequencies: AbstractFrequencies
+    batch_size: int = 2000
+    steps: int = 20_000
+    seeds: int = 8
+    shared: str = ""
+    """Adam divides by one number: the weights of "rows" of control bits by that of the bits, or "all" weights."""
+
+
+def world(
+    *, n: int = 500, exponent: float = 1.4, batch_size: int = 2000, steps: int = 20_000, seeds: int = 8,
+    law: AbstractFrequencies | None = None, shared: str = "", **more: Any,
+) -> World:  # fmt: skip
+    """The base, but for what is named."""
+    network = ParityNetwork(**({"n_bits": 50, "width": 100, "rate": 0.003, "n_test": 256} | more))
+    law = law or Zipf(n_subtasks=n, exponent=exponent)
+    return World(
+        network=network, frequencies=law, batch_size=batch_size, steps=steps, seeds=seeds, shared=shared
+    )  # fmt: skip
+
+
+def few(rest: str, **more: Any) -> World:
+    """Twelve subtasks, and the rest of the batch one that is soon learned or one that never is; all bits disjoint."""
+    law = Empirical(counts=(0.0,) * ATOMS + FEW + (1 - sum(FEW),))
+    composed = {"n_composites": 1, "atoms": ATOMS} if rest == "hopeless" else {}
+    return world(law=law, bit_sets="disjoint", n_bits=51, **composed, **more)
+
+
+def hopeless(share: float, **more: Any) -> World:
+    """The base, and a subtask of that share of all examples that cannot be learned."""
+    p = Zipf(n_subtasks=500, exponent=1.4).probabilities() * (1 - share)
+    return world(law=Empirical(counts=(0.0,) * ATOMS + tuple(p) + (share,)), n_composites=1, atoms=ATOMS, **more)
+
+
+def reweighted(factor: float) -> World:
+    """The base, and subtask 8 so many times as frequent."""
+    return world(law=Reweighted(base=Zipf(n_subtasks=500, exponent=1.4), factors=((8, factor),)))
+
+
+def alone(frequencies: tuple[float, ...], name: str = "alone", steps: int = 40_000, **more: Any) -> dict[str, World]:
+    """One subtask at each of these frequencies; the rest of the batch is one that cannot be learned."""
+    return {
+        f"{name}, p {p}": world(
+            law=Empirical(counts=(0.0,) * ATOMS + (p, 1 - p)), bit_sets="disjoint", n_composites=1, atoms=ATOMS, steps=steps,
+            **({"seeds": 6} | more),
+        )
+        for p in frequencies
+    }  # fmt: skip
+
+
+SGD = {"descent": "sgd", "rate": 0.5}
+SLOW = {"descent": "sgd", "rate": 0.3, "steps": 60_000}
+ALONE = (0.64, 0.32, 0.16, 0.08, 0.04, 0.02, 0.01, 0.005)
+WORLDS = {
+    "base": world(),
+    "few, rest learned": few("learned"),
+    "few, rest hopeless": few("hopeless"),
+    "sgd": world(**SGD, steps=60_000, seeds=4),
+    "sgd, rate .2": world(descent="sgd", rate=0.2, steps=60_000, seeds=2),
+    "batch 500": world(batch_size=500),
+    "batch 8000": world(batch_size=8000, seeds=4),
+    "width 50": world(width=50),
+    "width 200": world(width=200, seeds=6),
+    "hopeless half": hopeless(0.5, seeds=6),
+    "rate .001": world(rate=0.001, steps=40_000, seeds=4),
+    "rate .01": world(rate=0.01, seeds=4),
+    "width 500": world(width=500, seeds=4),
+    "33 disjoint": world(n=33, n_bits=100, bit_sets="disjoint", seeds=6),
+    "33 distinct": world(n=33, n_bits=100, seeds=6),
+    "33 overlapping": world(n=33, n_bits=100, bit_sets="overlapping", seeds=6),
+    "100 subtasks": world(n=100),
+    "exponent 1.2": world(exponent=1.2, seeds=6),
+    "exponent 1.8": world(exponent=1.8, seeds=6),
+    "subtask 8 twice": reweighted(2),
+    "subtask 8 half": reweighted(0.5),
+    "batch 20000": world(batch_size=20_000, seeds=3),
+    "100 bits": world(n_bits=100, seeds=4),
+    **alone(ALONE),
+    **alone(ALONE[:-2], "alone, batch 500", batch_size=500),
+    **alone(ALONE[1:], "alone, batch 8000", batch_size=8000),
+    **alone(ALONE[:5], "alone, sgd", **SLOW),
+    **alone(ALONE[:5], "alone, sgd, batch 500", **SLOW, batch_size=500, seeds=4),
+    **alone(ALONE[:4], "alone, sgd, batch 8000", **SLOW, batch_size=8000, seeds=3),
+    **alone(ALONE[:3], "alone, sgd, rate .1", descent="sgd", rate=0.1, seeds=3),
+    **alone(ALONE[1:7], "alone, rows shared", shared="rows"),
+    **alone(ALONE[1:7], "alone, all shared", shared="all"),
+    **alone(ALONE[1:7], "alone, rate .001", rate=0.001),
+    **alone(ALONE[1:7], "alone, rate .01", rate=0.01),
+    **alone(ALONE[1:7], "alone, width 500", width=500, seeds=4),
+}  # fmt: skip
+
+
+def checkpoints(steps: int) -> np.ndarray:
+    """Steps that are measured: 18 to a factor of 10, so that an onset is known to 14 %."""
+    from_ten = np.geomspace(10, steps, 1 + round(18 * math.log10(steps / 10)))
+    return np.unique(np.concatenate([[0], from_ten.round()]).astype(int))
+
+
+def paces(state: Any) -> dict[str, np.ndarray]:
+    """By what Adam divides: roots of the second moments, corrected, of bits (median and mean square) and control bits."""
+    passed = 1 - 0.999 ** max(int(state.step), 1)
+    bits = state.bits[2]
+    if not state.step or not bits.any():  # SGD has none
+        return {"median": np.array(np.nan), "rms": np.array(np.nan), "own": np.full(state.frequencies.size, np.nan)}
+    bits = bits[bits > 0] / passed
+    aged = 0.999 ** (int(state.step) - state.last)
+    rows = state.controls[2].mean(axis=1) * aged / passed
+    return {"median": np.median(np.sqrt(bits)), "rms": np.sqrt(bits.mean()), "own": np.sqrt(rows[state.on[state.begin[:-1]]])}  # fmt: skip
+
+
+def advanced(world: World, state: Any, step: int) -> Any:
+    """State at a step; where Adam's divisors are shared, they are made equal every 20 steps, of the thousand they remember."""
+    while world.shared and int(state.step) < step:
+        state = world.network.advance(state, min(step, int(state.step) + 20))
+        bits = state.bits[2]
+        mean = bits[bits > 0].mean()
+        for name in ("controls",) if world.shared == "rows" else ("controls", "bits", "bias", "out"):
+            weights = getattr(state, name)
+            weights[2][...] = np.where(weights[0] != 0, mean, 0)  # columns beyond the width are 0, and stay so
+    return world.network.advance(state, step)
+
+
+def train(world: World, seed: int) -> dict[str, np.ndarray]:
+    """One run, until all is learned: loss (n_subtasks, n_steps), and what else is seen at every checkpoint."""
+    learner, p, begun = world.network, world.frequencies.probabilities(), time.process_time()
+    state = learner.start(p, np.random.default_rng(seed), dynamics="sampled", batch_size=world.batch_size)
+    step, seen = checkpoints(world.steps), []
+    learnable = (p > 0) & (np.arange(p.size) < p.size - learner.n_composites)
+    for at in step:
+        state = advanced(world, state, int(at))
+        seen.append(learner.measure(state) | paces(state))
+        if np.all(seen[-1]["loss"][learnable] < 0.1 * BITS):
+            break
+    found = {name: np.stack([one[name] for one in seen], axis=-1).astype(np.float32) for name in seen[0]}
+    return found | {
+        "step": step[: len(seen)], "frequency": np.where(learnable, p, 0), "seconds": np.array(time.process_time() - begun)
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",,".join(WORLDS), help="settings, separated by two commas")
+    parser.add_argument("--seeds", default="0:99", help="from:to")
+    parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "parity-exponent")
+    options = parser.parse_args()
+    options.runs.mkdir(parents=True, exist_ok=True)
+    first, last = map(int, options.seeds.split(":"))
+    asked = options.only.split(",,")
+    for name in (name for name in WORLDS if any(name == one or name.startswith(f"{one}, p ") for one in asked)):
+        for seed in range(first, min(last, WORLDS[name].seeds)):
+            path = options.runs / f"{name.replace(' ', '-').replace(',', '')}-{seed}.npz"
+            if not path.exists():
+                found = train(WORLDS[name], seed)
+                np.savez_compressed(path.with_suffix(".part.npz"), **found)
+                path.with_suffix(".part.npz").rename(path)
+                n = int((found["loss"] < 0.1 * BITS).any(axis=1).sum())
+                print(f"{name}, seed {seed}: learned {n}, {found['seconds']:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
