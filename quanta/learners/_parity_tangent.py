@@ -37,7 +37,8 @@ def features(weights: Weights, subtasks: Parities, subtask: np.ndarray, words: n
     fed += weights.bias
     fed += reference._rows(weights, subtasks)[subtask]
     hidden = np.maximum(fed, 0)
-    return Features(subtask, x, hidden, (fed > 0) * weights.out, hidden @ weights.out + weights.out_bias)
+    back = (fed > 0) * weights.out
+    return Features(subtask, x, hidden, back, hidden @ weights.out + weights.out_bias)
 
 
 def moved(f: Features, subtasks: Parities, change: Weights) -> np.ndarray:

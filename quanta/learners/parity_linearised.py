@@ -14,7 +14,7 @@ from quanta.learners._parity_reference import Weights
 from quanta.learners.base import Overflow, checked, moment
 from quanta.learners.parity_network import Network, ParityNetwork
 
-_ROWS = 4096  # examples that are looked at together
+_ROWS = 512  # examples that are looked at together
 
 
 @final
