@@ -1,5 +1,6 @@
 """Where the results of a command go: a directory that says which run it holds, and whether that is finished."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,6 +16,8 @@ from quanta._parts import brief
 
 if TYPE_CHECKING:
     import xarray as xr
+
+_RUNS = Path("runs")  # where runs go that were given no place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +42,11 @@ class Output:
         self._write(finished=True, configuration={k: brief(str(v)) for k, v in configuration.items()}, summary=summary)
 
     def give_back(self) -> None:
-        """Leave no trace of a run that was refused: the directory, where nothing else is in it."""
+        """Leave no trace of a run that was refused: the directory, where nothing else is in it, and that of all runs."""
         (self.path / "run.json").unlink(missing_ok=True)
-        if not any(self.path.iterdir()):
-            self.path.rmdir()
+        for folder in (self.path, *([_RUNS] if self.path.parent == _RUNS else [])):
+            with contextlib.suppress(OSError):  # where something else is in it
+                folder.rmdir()
 
     def summary(self) -> dict[str, Any]:
         """What the finished run reported."""
@@ -113,7 +117,7 @@ def output(command: str, what: str, parsed: _Parsed, *, resume: bool = False) ->
         If the path holds something else, or another run, or the disk is read-only or full.
     """
     options = parsed.options
-    path = Path(options.out or Path("runs") / f"{command}-{what}-{parsed.hash()}")
+    path = Path(options.out or _RUNS / f"{command}-{what}-{parsed.hash()}")
     out = Output(path, parsed.hash())
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         out._admit(overwrite=options.overwrite, resume=resume)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -491,3 +492,55 @@ def test_exposures_are_how_often_the_subtask_itself_was_drawn():
     expected = [np.bincount(drawn[: 64 * step], minlength=12) for step in run["step"].values]
     np.testing.assert_array_equal(run["exposures"].transpose("step", "subtask"), expected)
     assert expected[-1][8:].sum() > 100
+
+
+@given(atoms=st.integers(2, 6), spare=st.integers(1, 20))
+def test_no_two_composites_are_alike(atoms, spare):
+    n_atoms = atoms + spare
+    found = data.composites(n_atoms, atoms, n_atoms)
+    assert len({frozenset(one) for one in found}) == n_atoms
+    assert all(len(set(one)) == atoms and set(one) <= set(range(n_atoms)) for one in found)
+    round_one = np.ravel(found[: n_atoms // atoms])
+    assert np.unique(round_one).size == round_one.size  # disjoint as long as they can be
+
+
+# ------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--k 17", "k is 17; expected a whole number from 1 to 16"),
+        ("--k 0", "k is 0; expected a whole number from 1 to 16"),
+        ("--n-subtasks 561", "561 subtasks need as many distinct sets of 3 of 16 bits; expected at most 560"),
+        ("--bit-sets disjoint", "20 subtasks need as many disjoint sets of 3 of 16 bits; expected at most 5"),
+        ("--bit-sets overlapping", "20 subtasks need as many overlapping sets of 3 of 16 bits; expected at most 16"),
+        ("--width 0", "width is 0; expected a whole number of at least 1"),
+        ("--n-examples 63", "n_examples is 63; expected at least a batch, 64, or 0"),
+        (
+            "--n-examples 100000000000000000000",
+            "n_examples is 100000000000000000000; expected a whole number from 0 to",
+        ),
+        ("--n-bits 129", "n_bits is 129; expected a whole number from 1 to 128"),
+        ("--n-composites 18", "n_composites is 18 of 20 subtasks; expected as many others at least, and more than 2"),
+        ("--n-composites 11", "n_composites is 11 of 20 subtasks; expected as many others at least, and more than 2"),
+        ("--n-composites 9 --atoms 11", "n_composites is 9 of 20 subtasks; expected .* more than 11"),
+        ("--atoms 1", "atoms is 1; expected a whole number of at least 2"),
+        ("--rate -1", "rate is -1.0; expected a finite number above 0"),
+        ("--rate nan", "rate is nan; expected a finite number above 0"),
+        ("--weight-decay -1", "weight_decay is -1.0; expected 0 or more"),
+        ("--n-test 100", "n_test is 100; expected a multiple of 64"),
+        ("--n-test 64000000000000", "GiB of memory"),
+        ("--batch-size 10000000000", "GiB of memory"),
+        ("--depth 2 --hidden-progress", "depth is 2; expected 1 where hidden progress is measured"),
+        ("--dynamics expected", "dynamics is 'expected'; expected 'sampled' for ParityNetwork"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(flags, said, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    usual = "--learner parity_network --n-subtasks 20 --steps 200 --batch-size 64 --n-bits 16 --width 8 --quiet"
+    assert simulate.main([*usual.split(), *flags.split()]) == 2
+    out, error = capfd.readouterr()
+    assert (out, error.count("\n"), list(tmp_path.iterdir())) == ("", 1, [])
+    assert error.startswith("quanta.simulate: error: ")
+    assert re.search(said, error), error

@@ -144,6 +144,21 @@ def parities(sets: np.ndarray, n_bits: int, composites: Sequence[Sequence[int]] 
     return Parities(packed(rows), first, np.concatenate(on).astype(np.int64))
 
 
+def composites(n: int, atoms: int, n_atoms: int) -> list[list[int]]:
+    """Atoms of each composite: the next so many, round and round, begun one further when it would begin as the first did.
+
+    No two are alike, if they are no more than there are atoms.
+
+    Examples
+    --------
+    >>> composites(4, 2, 4)
+    [[0, 1], [2, 3], [1, 2], [3, 0]]
+    """
+    number = np.arange(n)
+    begin = number * atoms + number // (n_atoms // math.gcd(atoms, n_atoms))
+    return ((begin[:, None] + np.arange(atoms)) % n_atoms).tolist()
+
+
 def source(p: np.ndarray, rng: np.random.Generator, n_examples: int = 0) -> Source:
     """A stream of examples, subtasks drawn with frequencies p (n_subtasks,); or of a finite set, seen again and again."""
     key, order = rng.integers(2**64, size=2, dtype=np.uint64)

@@ -75,11 +75,16 @@ def fourier_gaps(
 ) -> None:
     """Fourier gaps of the subtasks of a batch, into ``gap`` (n,).
 
-    Of a unit, f = 1 where it is active, and χ_S the parity of the bits in S as ± 1, E[f χ_S χ_i] are the Fourier
-    coefficients of f at S without i (of the bits i in S), and at S with i (of the others); to these, the gradients of its
-    weights are proportional. Its gap is by how much the smallest of the former exceeds the largest of the latter, in
-    absolute value; that of a subtask is the largest of any unit (Barak, Edelman, Goel, Kakade, Malach, Zhang 2022,
-    definition 2).
+    Let f be 1 where a unit is active and 0 elsewhere, χ_T the parity of the bits in T as ± 1, and f̂(T) = E[f χ_T]. f has a
+    Fourier gap γ at S if |f̂| of every set that is S without one of its bits exceeds |f̂| of every set that is S with one bit
+    more by at least γ (Barak, Edelman, Goel, Kakade, Malach, Zhang 2022, section 4). Here it is the greatest such γ, below 0
+    where there is none, of the unit where it is greatest. A gate as ± 1, such as their majority, has twice the gap.
+
+    While z is near 0, the mean gradient of a unit's weight of bit i is proportional to f̂ at S without, or with, i if bits are
+    ± 1, as theirs; ours are 0 and 1, so that f̂(S), the same for all bits, is taken from it.
+
+    Each f̂ has a standard error of up to 1 / √n_points (0.7 of that for a unit that is active half of the time), and the gap of
+    the best of many units is greater by chance by a few of them.
     """
     n_tiles = n_points // batches.TILE
     sums = work.by_bit[0]

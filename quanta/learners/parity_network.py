@@ -12,7 +12,7 @@ from quanta._errors import InputError
 from quanta.learners import _parity_data as data
 from quanta.learners import _parity_reference as reference
 from quanta.learners import _threads
-from quanta.learners.base import AbstractLearner, Overflow, Truth, checked, moment, no_steps
+from quanta.learners.base import LATEST, AbstractLearner, Overflow, Truth, checked, moment, no_steps
 
 _TILE = 64  # strings to a word: test sets are whole words
 _DATA = ("n_bits", "k", "bit_sets", "n_composites", "atoms", "n_examples")  # fields that decide what is learned
@@ -142,8 +142,9 @@ class ParityNetwork(AbstractLearner):
     def __post_init__(self) -> None:
         check_whole("n_bits", self.n_bits, most=data.MAX_BITS)
         check_whole("k", self.k, most=self.n_bits)
-        for name, least in {"n_composites": 0, "atoms": 2, "width": 1, "depth": 1, "n_examples": 0}.items():
+        for name, least in {"n_composites": 0, "atoms": 2, "width": 1, "depth": 1}.items():
             check_whole(name, getattr(self, name), least)
+        check_whole("n_examples", self.n_examples, 0, LATEST)
         check_whole("n_test", self.n_test)
         if self.n_test % _TILE:
             raise InputError(f"n_test is {self.n_test}; expected a multiple of {_TILE}.")
@@ -175,10 +176,10 @@ class ParityNetwork(AbstractLearner):
             If it cannot have so many.
         """
         n_atoms = n_subtasks - self.n_composites
-        if self.n_composites and n_atoms < self.atoms + (self.n_composites > 1):
+        if self.n_composites and (n_atoms < self.atoms + (self.n_composites > 1) or n_atoms < self.n_composites):
             raise InputError(
-                f"n_composites is {self.n_composites} of {n_subtasks} subtasks; expected more than {self.atoms} others, "
-                "of which they are composed."
+                f"n_composites is {self.n_composites} of {n_subtasks} subtasks; expected as many others at least, and more "
+                f"than {self.atoms}, of which they are composed."
             )
         data.check_enough(self.bit_sets, n_atoms, self.n_bits, self.k)
 
@@ -193,7 +194,7 @@ class ParityNetwork(AbstractLearner):
         rows = min(n_subtasks, batch_size)
         weights = 4 * columns * (n_subtasks - self.n_composites + 64 * self.n_bits + (self.depth - 1) * columns)
         example = 70 + columns // 8 if self._fast else 16 * self.depth * columns
-        return 9 * weights + 12 * columns * rows + example * max(batch_size, 16_384) + 300 * n_subtasks
+        return 9 * weights + 12 * columns * rows + example * max(batch_size, self.n_test, 16_384) + 300 * n_subtasks
 
     def kinds(self, n_subtasks: int) -> list[str] | None:
         """Atoms and composites, where there are composites."""
@@ -237,8 +238,7 @@ class ParityNetwork(AbstractLearner):
             )
         n_atoms = p.size - self.n_composites
         sets = data.bit_sets(self.bit_sets, n_atoms, self.n_bits, self.k, rng)
-        windows = (np.arange(self.n_composites)[:, None] * self.atoms + np.arange(self.atoms)) % n_atoms
-        subtasks = data.parities(sets, self.n_bits, windows.tolist())
+        subtasks = data.parities(sets, self.n_bits, data.composites(self.n_composites, self.atoms, n_atoms))
         keys = rng.integers(2**64, size=4, dtype=np.uint64)
         first = self._first(keys, subtasks.n_controls)
         layers = first.each(lambda array: np.stack([array, np.zeros_like(array), np.zeros_like(array)]))
@@ -262,7 +262,8 @@ class ParityNetwork(AbstractLearner):
         """Loss and accuracy of every subtask on test strings of its own; hidden progress if it is to be measured.
 
         ``fourier_gap``: by how much the gate of a unit, that where it is most, sees all bits of a subtask better than any
-        other: see ``_parity_exam``. ``moved``: the largest change, since the start, of a weight of its bits or control bits.
+        other: see ``_parity_exam``. ``moved``: the largest change, since the start, of a weight of its bits or control
+        bits: ‖w - w₀‖∞ of Barak and others, but for what is the subtask's. Bits that subtasks share move for any of them.
         """
         n = state.frequencies.size
         names = ("loss", "accuracy") + (("fourier_gap",) if self.hidden_progress else ())
