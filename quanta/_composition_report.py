@@ -120,7 +120,9 @@ def report(result: xr.Dataset, ds: xr.Dataset, figures: list[Path], more: list[s
     lines += [*more, f"  row of the verdict table: {result.attrs['row']}"]
     if not any(word.split(":")[0] in COUPLED for word in result.attrs["controls"]):
         command = ds.attrs.get("kernel_command") or "python -m quanta.train --model kernel, with the run's own settings"
-        if ds.attrs["source"] == "trained":
+        if ds.attrs["source"] == "simulated":
+            command = "the run's own, with --control kernel and a hundred times its --steps: linear learning is slow"
+        if ds.attrs.get("network") or ds.attrs["source"] == "trained":
             lines.append(f"  make the coupled control: {command}")
     lines += [f"figure: {path}" for path in figures]
     return "\n".join(lines)

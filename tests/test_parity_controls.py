@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from quanta import _controls, composition, record, simulate
+from quanta import _composition_report, _controls, composition, record, simulate
 from quanta._errors import InputError
 from quanta.frequencies import Zipf
 from quanta.learners import Exponential
@@ -338,6 +338,17 @@ def test_the_test_takes_the_controls_of_a_run_and_refuses_those_of_another(recor
     _controls.check(records["kernel"], adam, 0)  # a flow is of no optimiser
     with pytest.raises(InputError, match=r"trained by sgd and the run by adam"):
         _controls.check(records["tabular"], adam, 0)
+
+
+def test_the_report_of_a_network_without_a_coupled_control_says_how_to_make_it(records):
+    said = {
+        name: _composition_report.report(
+            composition.test(records["network"], controls=controls), records["network"], [], []
+        )
+        for name, controls in {"alone": [], "coupled": [records["kernel"]]}.items()
+    }
+    assert "make the coupled control: the run's own, with --control kernel" in said["alone"]
+    assert "make the coupled control" not in said["coupled"]
 
 
 def test_a_command_makes_a_control_beside_its_run(tmp_path, capsys):
