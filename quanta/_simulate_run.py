@@ -94,7 +94,7 @@ class Run:
             If a loss is not finite; the run is then as it was at a checkpoint before.
         """
         patience = self.plan.patience if until is None else None
-        while self.done < (until or len(self.step)) and not (patience and self.waited >= patience):
+        while self.done < (until or len(self.step)) and not (patience and self.done and self.waited >= patience):
             target = int(self.step[self.done])
             while self.at < target:
                 self._stride(target)

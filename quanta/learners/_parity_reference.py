@@ -16,7 +16,7 @@ from quanta.learners import _parity_data as data
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-_ROWS = 4096  # rows in a piece: what is in memory at a time does not grow with the batch
+ROWS = 4096  # rows in a piece: what is in memory at a time does not grow with the batch
 
 
 class Rule(NamedTuple):
@@ -102,8 +102,8 @@ def logits(weights: Weights, subtasks: data.Parities, subtask: np.ndarray, words
 def gradients(weights: Weights, subtasks: data.Parities, batch: data.Batch) -> tuple[float, Weights]:
     """Mean cross-entropy over a batch, in nats, and its exact gradient (that of ``out`` is that of logit 1)."""
     total, sums = 0.0, weights.each(np.zeros_like)
-    for begin in range(0, batch.subtask.size, _ROWS):
-        piece = data.Batch(*(array[begin : begin + _ROWS] for array in batch))
+    for begin in range(0, batch.subtask.size, ROWS):
+        piece = data.Batch(*(array[begin : begin + ROWS] for array in batch))
         loss, more = _piece(weights, subtasks, piece, batch.subtask.size)
         total += loss
         sums = sums.each(np.add, more)

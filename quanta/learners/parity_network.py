@@ -190,11 +190,11 @@ class ParityNetwork(AbstractLearner):
 
     def memory_needed(self, n_subtasks: int, batch_size: int) -> int:
         """Bytes of its weights, three times (a state, the next one in the making, and whole), and of a batch."""
-        columns = -(-self.width // 16) * 16
-        rows = min(n_subtasks, batch_size)
-        weights = 4 * columns * (n_subtasks - self.n_composites + 64 * self.n_bits + (self.depth - 1) * columns)
-        example = 70 + columns // 8 if self._fast else 16 * self.depth * columns
-        return 9 * weights + 12 * columns * rows + example * max(batch_size, self.n_test, 16_384) + 300 * n_subtasks
+        columns, rows = -(-self.width // 16) * 16, min(n_subtasks, batch_size)
+        weights = n_subtasks - self.n_composites + self.n_bits + (self.depth - 1) * columns
+        work = 64 * self.n_bits + 3 * rows if self._fast else 4 * self.depth * reference.ROWS
+        examples = (70 + columns // 8) * max(batch_size, self.n_test, 16_384)
+        return 4 * columns * (9 * weights + work) + examples + 300 * n_subtasks
 
     def kinds(self, n_subtasks: int) -> list[str] | None:
         """Atoms and composites, where there are composites."""
