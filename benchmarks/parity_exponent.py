@@ -12,19 +12,28 @@ was (by three criteria), and, of every run and checkpoint, the mean loss and the
 """
 
 import argparse
+import csv
 import dataclasses
 import math
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from quanta import record
 from quanta.frequencies import AbstractFrequencies, Empirical, Reweighted, Zipf
-from quanta.learners.parity_network import ParityNetwork
+from quanta.learners import ParityNetwork
 
 HERE = Path(__file__).parent
+TIMES, LOSSES = HERE / "results" / "parity_exponent.csv", HERE / "results" / "parity_exponent_losses.csv"
 BITS = math.log(2)
+CRITERIA: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]] = {
+    "tenth": lambda run: run["loss"] < 0.1 * BITS,  # as published
+    "half": lambda run: run["loss"] < 0.5 * BITS,
+    "accuracy": lambda run: run["accuracy"] > 0.9,
+}
 ATOMS = 4  # never drawn themselves, of which a subtask that cannot be learned is composed: a parity of 12 bits
 FEW = tuple(0.1 * 0.75**i for i in range(12))  # of the pair of worlds that differ only in the rest of the batch
 
@@ -35,19 +44,19 @@ class World:
 
     network: ParityNetwork
     frequencies: AbstractFrequencies
-    batch_size: int = 2000
-    steps: int = 20_000
-    seeds: int = 8
-    shared: str = ""
+    batch_size: int
+    steps: int
+    seeds: int
+    shared: str
     """Adam divides by one number: the weights of "rows" of control bits by that of the bits, or "all" weights."""
 
 
 def world(
-    *, n: int = 500, exponent: float = 1.4, batch_size: int = 2000, steps: int = 20_000, seeds: int = 8,
+    *, n: int = 500, exponent: float = 1.4, batch_size: int = 8000, steps: int = 6000, seeds: int = 8,
     law: AbstractFrequencies | None = None, shared: str = "", **more: Any,
 ) -> World:  # fmt: skip
     """The base, but for what is named."""
-    network = ParityNetwork(**({"n_bits": 50, "width": 100, "rate": 0.003, "n_test": 256} | more))
+    network = ParityNetwork(**({"n_bits": 30, "width": 200, "rate": 0.003, "n_test": 256} | more))
     law = law or Zipf(n_subtasks=n, exponent=exponent)
     return World(
         network=network, frequencies=law, batch_size=batch_size, steps=steps, seeds=seeds, shared=shared
@@ -58,7 +67,7 @@ def few(rest: str, **more: Any) -> World:
     """Twelve subtasks, and the rest of the batch one that is soon learned or one that never is; all bits disjoint."""
     law = Empirical(counts=(0.0,) * ATOMS + FEW + (1 - sum(FEW),))
     composed = {"n_composites": 1, "atoms": ATOMS} if rest == "hopeless" else {}
-    return world(law=law, bit_sets="disjoint", n_bits=51, **composed, **more)
+    return world(law=law, bit_sets="disjoint", **(OLD | {"n_bits": 51, "steps": 20_000}), **composed, **more)
 
 
 def hopeless(share: float, **more: Any) -> World:
@@ -77,39 +86,43 @@ def alone(frequencies: tuple[float, ...], name: str = "alone", steps: int = 40_0
     return {
         f"{name}, p {p}": world(
             law=Empirical(counts=(0.0,) * ATOMS + (p, 1 - p)), bit_sets="disjoint", n_composites=1, atoms=ATOMS, steps=steps,
-            **({"seeds": 6} | more),
+            **(OLD | {"seeds": 6} | more),
         )
         for p in frequencies
     }  # fmt: skip
 
 
-SGD = {"descent": "sgd", "rate": 0.5}
+SGD = {"descent": "sgd", "rate": 0.5, "batch_size": 2000, "steps": 60_000}
 SLOW = {"descent": "sgd", "rate": 0.3, "steps": 60_000}
+OLD = {"n_bits": 50, "width": 100, "batch_size": 2000}
 ALONE = (0.64, 0.32, 0.16, 0.08, 0.04, 0.02, 0.01, 0.005)
 WORLDS = {
     "base": world(),
-    "few, rest learned": few("learned"),
-    "few, rest hopeless": few("hopeless"),
-    "sgd": world(**SGD, steps=60_000, seeds=4),
-    "sgd, rate .2": world(descent="sgd", rate=0.2, steps=60_000, seeds=2),
-    "batch 500": world(batch_size=500),
-    "batch 8000": world(batch_size=8000, seeds=4),
-    "width 50": world(width=50),
-    "width 200": world(width=200, seeds=6),
+    "batch 2000": world(batch_size=2000, steps=12_000),
+    "width 100": world(width=100),
+    "sgd": world(**SGD, seeds=4),
     "hopeless half": hopeless(0.5, seeds=6),
-    "rate .001": world(rate=0.001, steps=40_000, seeds=4),
-    "rate .01": world(rate=0.01, seeds=4),
     "width 500": world(width=500, seeds=4),
-    "33 disjoint": world(n=33, n_bits=100, bit_sets="disjoint", seeds=6),
-    "33 distinct": world(n=33, n_bits=100, seeds=6),
-    "33 overlapping": world(n=33, n_bits=100, bit_sets="overlapping", seeds=6),
-    "100 subtasks": world(n=100),
-    "exponent 1.2": world(exponent=1.2, seeds=6),
-    "exponent 1.8": world(exponent=1.8, seeds=6),
+    "width 50": world(width=50, seeds=6),
+    "rate .001": world(rate=0.001, steps=15_000, seeds=4),
+    "rate .01": world(rate=0.01, seeds=4),
+    "batch 500": world(batch_size=500, steps=20_000, seeds=6),
+    "batch 20000": world(batch_size=20_000, steps=5000, seeds=3),
+    "100 subtasks": world(n=100, seeds=6),
+    "exponent 1.2": world(exponent=1.2, seeds=5),
+    "exponent 1.8": world(exponent=1.8, seeds=5),
+    "33 disjoint": world(n=33, n_bits=100, bit_sets="disjoint", steps=8000, seeds=4),
+    "33 distinct": world(n=33, n_bits=100, steps=8000, seeds=4),
+    "100 bits": world(n_bits=100, steps=8000, seeds=4),
     "subtask 8 twice": reweighted(2),
     "subtask 8 half": reweighted(0.5),
-    "batch 20000": world(batch_size=20_000, seeds=3),
-    "100 bits": world(n_bits=100, seeds=4),
+    "sgd, rate .2": world(**(SGD | {"rate": 0.2}), seeds=2),
+    "33 overlapping": world(n=33, n_bits=100, bit_sets="overlapping", steps=8000, seeds=4),
+    "weight decay": world(weight_decay=1.0, seeds=4),
+    "narrow": world(**OLD, steps=20_000),
+    "narrow, sgd": world(**(OLD | {"descent": "sgd", "rate": 0.5}), steps=60_000, seeds=1),
+    "few, rest learned": few("learned"),
+    "few, rest hopeless": few("hopeless"),
     **alone(ALONE),
     **alone(ALONE[:-2], "alone, batch 500", batch_size=500),
     **alone(ALONE[1:], "alone, batch 8000", batch_size=8000),
@@ -172,18 +185,137 @@ def train(world: World, seed: int) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
+# ------------------------------------------------------------------------------------------------------ tables
+
+
+def tabulate(runs: Path, published: Path | None) -> None:
+    """Write the tables, from all finished runs."""
+    from quanta.scaling import between
+
+    times, losses = [], []
+    for name, seed, run in finished(runs, published):
+        p, step = run["frequency"], run["step"].astype(int)
+        ends = {one: between(step, learned(run)) for one, learned in CRITERIA.items()}
+        for k in np.flatnonzero(np.isfinite(ends["half"][1]) & (p > 0)):
+            found = {
+                f"{one}_{word}": f"{at[k]:.0f}"
+                for one, pair in ends.items()
+                for word, at in zip(("after", "by"), pair, strict=True)
+            }
+            times.append({"setting": name, "seed": seed, "subtask": k, "frequency": f"{p[k]:.6g}"} | found)
+        for i, at in list(enumerate(step))[-1 if ", p " in name else 0 :]:
+            rms, median = run["rms"][i], run["median"][i]
+            losses.append({
+                "setting": name, "seed": seed, "step": at, "loss": f"{p @ run['loss'][:, i]:.5g}", "rms": f"{rms:.4g}",
+                "median": f"{median:.4g}",
+            })  # fmt: skip
+    for path, rows in ((TIMES, times), (LOSSES, losses)):
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        print(f"{path}: {len(rows)} rows")
+
+
+def finished(runs: Path, published: Path | None) -> Iterator[tuple[str, int, dict[str, np.ndarray]]]:
+    """Name, seed and curves of every run that there is; of the published setting from its record."""
+    for name, world in WORLDS.items():
+        for seed in range(world.seeds):
+            if kept(runs, name, seed).exists():
+                with np.load(kept(runs, name, seed)) as run:
+                    yield name, seed, dict(run)
+    if published:
+        ds = record.load(published)
+        none = np.full(ds.sizes["step"], np.nan)
+        yield "published", 0, {
+            "frequency": ds["frequency"].values, "step": ds["step"].values, "loss": ds["loss"].values,
+            "accuracy": ds["accuracy"].values, "rms": none, "median": none,
+        }  # fmt: skip
+
+
+def kept(runs: Path, name: str, seed: int) -> Path:
+    """Where a run is kept."""
+    return runs / f"{name.replace(' ', '-').replace(',', '')}-{seed}.npz"
+
+
+def onsets(setting: str, criterion: str = "tenth") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frequencies, and between which steps subtasks were learned, from the tables: (n_runs, n_subtasks) each.
+
+    Of subtasks alone, all frequencies of a seed are taken together.
+    """
+    names = [name for name in [*WORLDS, "published"] if name == setting or name.startswith(f"{setting}, p ")]
+    seeds, ends = rows_of(TIMES, names), rows_of(LOSSES, names)
+    found = []
+    for seed in sorted({int(row["seed"]) for row in ends}):
+        columns = []
+        for name in names:
+            steps = [int(row["step"]) for row in ends if (row["setting"], int(row["seed"])) == (name, seed)]
+            if not steps:
+                continue
+            p = frequencies_of(name)
+            after, by = np.full(p.size, float(max(steps))), np.full(p.size, np.inf)
+            for row in seeds:
+                if (row["setting"], int(row["seed"])) == (name, seed) and row[f"{criterion}_by"] != "inf":
+                    after[int(row["subtask"])], by[int(row["subtask"])] = (
+                        float(row[f"{criterion}_after"]),
+                        float(row[f"{criterion}_by"]),
+                    )
+            some = p > 0
+            columns.append((p[some], after[some], by[some]))
+        found.append([np.concatenate(arrays) for arrays in zip(*columns, strict=True)])
+    size = max(one[0].size for one in found)  # a seed may lack a frequency
+    padded = [
+        [
+            np.pad(array, (0, size - array.size), constant_values=fill)
+            for array, fill in zip(one, (0, 1, 1), strict=True)
+        ]
+        for one in found
+    ]
+    p, after, by = (np.stack(arrays) for arrays in zip(*padded, strict=True))
+    return p, after, by
+
+
+def frequencies_of(setting: str) -> np.ndarray:
+    """p_k of what can be learned, and 0 of what cannot."""
+    if setting == "published":
+        return Zipf(n_subtasks=500, exponent=1.4).probabilities()
+    world = WORLDS[setting]
+    p = world.frequencies.probabilities()
+    p[p.size - world.network.n_composites :] = 0
+    return p
+
+
+def rows_of(path: Path, settings: list[str]) -> list[dict[str, str]]:
+    """Rows of a table."""
+    with path.open(encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["setting"] in settings]
+
+
+def losses(setting: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps, and the mean loss in bits of each run at them, (n_runs, n_steps)."""
+    rows = rows_of(LOSSES, [setting])
+    seeds = sorted({row["seed"] for row in rows})
+    step = np.array([int(row["step"]) for row in rows if row["seed"] == seeds[0]])
+    return step, np.array([[float(row["loss"]) / BITS for row in rows if row["seed"] == seed] for seed in seeds])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",,".join(WORLDS), help="settings, separated by two commas")
     parser.add_argument("--seeds", default="0:99", help="from:to")
     parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "parity-exponent")
+    parser.add_argument("--table", action="store_true", help="make no run; write the tables, from finished runs")
+    parser.add_argument("--published", type=Path, help="a record of the published setting, for the tables")
     options = parser.parse_args()
+    if options.table:
+        tabulate(options.runs, options.published)
+        return
     options.runs.mkdir(parents=True, exist_ok=True)
     first, last = map(int, options.seeds.split(":"))
     asked = options.only.split(",,")
     for name in (name for name in WORLDS if any(name == one or name.startswith(f"{one}, p ") for one in asked)):
         for seed in range(first, min(last, WORLDS[name].seeds)):
-            path = options.runs / f"{name.replace(' ', '-').replace(',', '')}-{seed}.npz"
+            path = kept(options.runs, name, seed)
             if not path.exists():
                 found = train(WORLDS[name], seed)
                 np.savez_compressed(path.with_suffix(".part.npz"), **found)

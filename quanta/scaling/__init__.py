@@ -1,5 +1,5 @@
 """Scaling laws: how onsets grow as subtasks become rarer."""
 
-from quanta.scaling.timing import Timing, fit_timing, timing
+from quanta.scaling.timing import Timing, between, fit_timing, timing
 
-__all__ = ["Timing", "fit_timing", "timing"]
+__all__ = ["Timing", "between", "fit_timing", "timing"]
