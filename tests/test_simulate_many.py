@@ -44,10 +44,8 @@ def interrupted_at(patch, n, method="measure"):
 @pytest.mark.parametrize("learner", SAMPLED.values(), ids=SAMPLED)
 def test_each_of_many_is_what_it_is_alone(learner):
     how = HOW | {"dynamics": "sampled"}
-    many = simulate.simulate_many(
-        [{"seed": seed} for seed in (5, 1, 7)], **how | {"learner": learner}, frequencies=SMALL
-    )
-    for ds, seed in zip(many, (5, 1, 7), strict=True):
+    many = simulate.simulate_many([{"seed": seed} for seed in (5, 1)], **how | {"learner": learner}, frequencies=SMALL)
+    for ds, seed in zip(many, (5, 1), strict=True):
         same(ds, simulate.simulate(SMALL, learner, **how | {"seed": seed}))
 
 
@@ -256,12 +254,13 @@ def test_a_seed_that_diverges_is_named_and_the_record_of_the_others_is_kept(capf
 
 
 def test_the_report_has_the_verdict_of_each_seed_and_whether_they_agree(capsys, tmp_path):
-    flags = ["--n-subtasks", "25", "--learner", "threshold", "--dynamics", "sampled", "--seeds", "0:3", "--out", "run"]
+    flags = ["--n-subtasks", "16", "--learner", "threshold", "--dynamics", "sampled", "--n-checkpoints", "80"]
+    flags += ["--seeds", "0:2", "--out", "run"]
     assert simulate.main([*flags, "--quiet", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert summary["verdict_by_seed"] == dict.fromkeys("012", "ordered-composition")
-    assert summary["n_true"] == 75
-    assert summary["learned"] == 25
+    assert summary["verdict_by_seed"] == dict.fromkeys("01", "ordered-composition")
+    assert summary["n_true"] == 32
+    assert summary["learned"] == 16
     over = ensemble.seeds(record.load("run"))
     assert summary["seeds"]["word"] == over.attrs["word"] == "subtask"
     xr.testing.assert_allclose(record.load("run", group="seeds")["onset"], over["onset"])
@@ -269,5 +268,5 @@ def test_the_report_has_the_verdict_of_each_seed_and_whether_they_agree(capsys, 
         assert figure.read(4) == b"\x89PNG"
     assert simulate.main([*flags, "--quiet"]) == 0
     text = capsys.readouterr().out
-    assert "each seed by itself: ordered-composition (3 of 3)" in text
+    assert "each seed by itself: ordered-composition (2 of 2)" in text
     assert f"seeds: {over.attrs['sentence']}." in text

@@ -323,9 +323,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_what_it_needs_before_anything
     finally:
         tracemalloc.stop()
     (line,) = capfd.readouterr().err.splitlines()
-    said = re.search(
-        r"6 subtasks at 25 checkpoints in batches of 1000000000 need about ([\d.]+) GiB of memory; ", line
-    )
+    said = re.search(r"6 subtasks at 25 checkpoints in batches of 1000000000 need about ([\d.]+) GiB of memory; ", line)
     assert float(said[1]) > 60
     assert re.search(r"[\d.]+ GiB are available\. Take a smaller batch\.$", line)
     assert list(tmp_path.iterdir()) == []
