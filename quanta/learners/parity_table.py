@@ -63,7 +63,7 @@ class ParityTable(AbstractParityControl):
     def memory_needed(self, n_subtasks: int, batch_size: int) -> int:
         """Bytes of its cells, and of a batch."""
         most = self.network.k * (self.network.atoms if self.network.n_composites else 1)
-        return 120 * n_subtasks * 2 ** min(most, 40) + 40 * batch_size
+        return 120 * min(n_subtasks * 2**most, MAX_CELLS) + 40 * batch_size + 300 * n_subtasks
 
     def start(
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "sampled", batch_size: int = 1
@@ -84,8 +84,8 @@ class ParityTable(AbstractParityControl):
                 f"a table of {len(p)} subtasks has {n_cells:.6g} cells here; at most {MAX_CELLS} are allowed. Take fewer "
                 "subtasks, or of fewer bits."
             )
-        data_of_it = {name: getattr(state, name) for name in Table._fields[:-1]}
-        return Table(**data_of_it, cells=np.zeros((3, n_cells)))
+        shared = {name: getattr(state, name) for name in Table._fields if name != "cells"}
+        return Table(**shared, cells=np.zeros((3, n_cells)))
 
     def advance(self, state: Table, time: int) -> Table:
         """State after that many steps in all, made one by one.
