@@ -61,11 +61,12 @@ def plan(
     seed: int = 0,
     dynamics: str | None = None,
     n_checkpoints: int = 200,
-    batch_size: int = 1,
+    batch_size: int | None = None,
     patience: int | None = None,
 ) -> Plan:
     """Fill in what was left open, and refuse what cannot work before anything is allocated; see ``simulate.simulate``."""
     dynamics = dynamics or learner.dynamics[0]
+    batch_size = learner.usual_batch if batch_size is None else batch_size
     check_whole("seed", seed, 0)
     check_whole("batch_size", batch_size, 1)
     check_whole("n_checkpoints", n_checkpoints, 3)

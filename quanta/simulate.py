@@ -47,7 +47,7 @@ def simulate(
     seed: int = 0,
     dynamics: str | None = None,
     n_checkpoints: int = 200,
-    batch_size: int = 1,
+    batch_size: int | None = None,
     patience: int | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -71,8 +71,8 @@ def simulate(
         the learner has, mostly the mean field.
     n_checkpoints : int
         Number of log-spaced measurements, step 0 included (a few more or less, since steps are whole numbers).
-    batch_size : int
-        Examples in a step.
+    batch_size : int, optional
+        Examples in a step; by default 1, and as many as is usual of a network.
     patience : int, optional
         Stop when the mean loss has not fallen below its lowest for so many checkpoints; those at the start, while it is
         within 2 % of chance, do not count.
@@ -173,8 +173,8 @@ class Options(_cli.Common):
     """A CSV file that changes the frequencies: subtask,factor (those not named keep theirs) or subtask,frequency (all anew)."""
     steps: int | None = None
     """Number of batches; by default until all is learned and seen to be, mostly ten times the onset of the rarest subtask."""
-    batch_size: int = 1
-    """Examples in a batch."""
+    batch_size: int | None = None
+    """Examples in a batch; by default 1, and of the parity network 20000."""
     dynamics: Literal["expected", "sampled"] | None = None
     """The mean field, or one realisation, subtasks drawn one by one; by default the mean field, where there is one."""
     n_checkpoints: int = 200

@@ -93,10 +93,18 @@ def test_a_run_never_goes_beyond_what_can_be_counted():
 
 @pytest.mark.parametrize("learner", [member for member, how in RUNS.values() if how == "sampled"], ids=repr)
 def test_one_seed_gives_one_result_and_another_another(learner):
-    how = {"steps": 3000, "dynamics": "sampled"}
+    how = {"steps": 3000, "dynamics": "sampled", "batch_size": 1}
     first, again, other = (simulate.simulate(SMALL, learner, seed=seed, **how) for seed in (1, 1, 2))
     assert first.drop_attrs().identical(again.drop_attrs())
     assert not np.array_equal(first["exposures"], other["exposures"])
+
+
+@runs
+def test_a_batch_is_of_one_example_or_as_large_as_is_usual_of_a_network(learner, dynamics):
+    ds = simulate.simulate(SMALL, learner, steps=4, dynamics=dynamics, n_checkpoints=3)
+    assert json.loads(ds.attrs["config"])["batch_size"] == learner.usual_batch
+    if "examples" in ds:
+        assert ds["examples"][-1] == 4 * learner.usual_batch
 
 
 def test_the_result_does_not_depend_on_the_number_of_threads():

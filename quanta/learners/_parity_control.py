@@ -28,6 +28,7 @@ class AbstractParityControl(AbstractLearner):
     descends: ClassVar[bool] = False
     n_classes: ClassVar[int] = 2
     chance_loss: ClassVar[float] = math.log(2)
+    usual_batch: ClassVar[int] = ParityNetwork.usual_batch
     foretold: ClassVar[bool] = False
 
     n_measured: ClassVar[int] = 2

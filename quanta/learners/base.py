@@ -52,6 +52,8 @@ class AbstractLearner(abc.ABC):
     bitwise: ClassVar[bool] = True
     """Whether a seed gives the same bits at any number of threads; where not, the same to rounding (linear algebra)."""
 
+    usual_batch: ClassVar[int] = 1
+    """Examples in a batch where nothing is said of it."""
     foretold: ClassVar[bool] = True
     """Whether it knows how long learning takes; where not, ``horizon`` refuses, and a run must be told how long."""
 

@@ -136,6 +136,7 @@ class ParityNetwork(AbstractLearner):
     descends: ClassVar[bool] = False
     n_classes: ClassVar[int] = 2
     chance_loss: ClassVar[float] = math.log(2)
+    usual_batch: ClassVar[int] = 20_000
     foretold: ClassVar[bool] = False
     starts_at_chance: ClassVar[bool] = False
 
