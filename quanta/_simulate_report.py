@@ -121,12 +121,14 @@ def analyse(ds: "xr.Dataset", out: "Output", seed: int, *, known: bool) -> dict[
     record.save(found, out.record, group="transitions")
     record.save(result, out.record, group="composition")
     figure = plot.save(plot.run(part, found, result), out.path / "figure.png")
+    hidden = plot.save(plot.progress(part), out.path / "progress.png") if plot.measures(part) else None
     return {
         "n_analysed": part.sizes["subtask"],
         **(against_truth(found, part) if known else {"n_found": int((found["status"] == "sharp").sum())}),
         **{str(name): _or_none(value.item()) for name, value in result.data_vars.items()},
         **{name: result.attrs[name] for name in ("verdict", "reasons", "sentence")},
         "figure": str(figure),
+        **({"progress_figure": str(hidden)} if hidden else {}),
         **(_over_seeds(part, found, out) if part.sizes.get("seed", 1) > 1 else {}),
     }
 
@@ -240,7 +242,7 @@ def _findings(summary: dict[str, Any]) -> list[str]:
     lines += [f"verdict: {summary['verdict']}. {summary['sentence']}", *(f"  {why}" for why in summary["reasons"])]
     if "seeds" in summary:
         lines += _of_seeds(summary)
-    return [*lines, f"figure: {summary['figure']}"]
+    return [*lines, *(f"figure: {summary[name]}" for name in ("figure", "progress_figure") if name in summary)]
 
 
 def _of_seeds(summary: dict[str, Any]) -> list[str]:

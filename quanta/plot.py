@@ -27,7 +27,9 @@ __all__ = [
     "granularity",
     "intervention",
     "kinds",
+    "measures",
     "plan",
+    "progress",
     "run",
     "save",
     "seeds",
@@ -223,6 +225,34 @@ def kinds(record: xr.Dataset, found: xr.Dataset, labels: np.ndarray, table: xr.D
     curves, name = _metric(record)
     share = curves / _start(record, curves)[:, None]
     return _plot_views.kinds(record["step"].values, share, name, found["status"].values, labels, table)
+
+
+def measures(record: xr.Dataset) -> list[str]:
+    """Names of what was measured of every subtask besides outcomes and counts, such as ``fourier_gap``."""
+    from quanta import _plot_progress
+
+    return _plot_progress.measures(record)
+
+
+def progress(record: xr.Dataset) -> Figure:
+    """What else was measured of every subtask, before and after it is learned: hidden progress, or none.
+
+    Parameters
+    ----------
+    record : xr.Dataset
+        A record with measures of dims (subtask, step) beside its loss, such as the ``fourier_gap`` and ``moved`` of a
+        parity network; of an ensemble the first member is drawn.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
+    from quanta import _plot_progress
+
+    record = _first(record)
+    curves, _ = _metric(record)
+    return _plot_progress.progress(record, curves / _start(record, curves)[:, None], _by_frequency(record)[0])
 
 
 def seeds(result: xr.Dataset) -> Figure:

@@ -127,3 +127,38 @@ def test_a_figure_is_saved_as_png(run, tmp_path):
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     with pytest.raises(InputError, match=r"saved as \.png"):
         plot.save(plot.run(*run), tmp_path / "figure.jpg")
+
+
+def _with_a_measure(lead):
+    """Logistic falls at steps 100, 200 …, the last never; a measure that is half way up ``lead`` times as early."""
+    step = np.unique(np.rint(np.geomspace(1, 10_000, 300)))
+    onset = np.array([100.0, 200.0, 400.0, 800.0, 1e9])
+    loss = 1 / (1 + (step / onset[:, None]) ** 6)
+    gap = 0.3 / (1 + (lead * onset[:, None] / step) ** 6)
+    return record.new(
+        loss, step=step, frequency=np.full(5, 0.2), chance_loss=1.0, source="simulated", measures={"gap": gap}
+    )
+
+
+@pytest.mark.parametrize("lead", [0.2, 1.0])
+def test_a_measure_is_shown_in_time_by_the_onsets_so_that_its_lead_can_be_read_off(lead):
+    real = _with_a_measure(lead)
+    assert plot.measures(real) == ["gap"]
+    left, right = plot.progress(real).axes
+    age, middle = left.lines[1].get_data()
+    assert age[np.argmax(middle > 0.5)] == pytest.approx(lead, rel=0.05)
+    assert left.lines[1].get_label() == "gap, of 0.3"
+    assert "the 4 that are learned" in left.get_title(loc="left")
+    dots = sorted(float(line.get_xdata()[0]) for line in right.lines if line.get_marker() == "o")
+    np.testing.assert_allclose(dots, [100, 200, 400, 800], rtol=0.05)
+
+
+def test_where_nothing_is_learned_measures_are_drawn_all_the_same():
+    idle = _with_a_measure(1.0).isel(subtask=[4]).assign(weight=("subtask", [1.0]))
+    assert "the 0 that are learned" in plot.progress(idle).axes[0].get_title(loc="left")
+
+
+def test_without_a_measure_of_every_subtask_there_is_no_hidden_progress_to_draw(run):
+    assert plot.measures(run[0]) == []
+    with pytest.raises(InputError, match="no measure of every subtask"):
+        plot.progress(run[0])
