@@ -119,8 +119,10 @@ def test_the_fast_path_trains_on_the_very_examples_of_the_reference(n_examples):
     trainer = engine.Trainer(engine.start(weights), stream, subtasks, SGD, batch_size=700)
     trainer.run(3)
     expected = data.draw(stream, subtasks, 1400, 700)
-    batch, work = trainer.batch, trainer.work
-    found = data.Batch(batch.present[batch.row], work.words, work.label)
+    batch, work = trainer.batches[2 % 2], trainer.work
+    by_place = work.columns.astype("<u8").view(np.uint8).reshape(-1, 128, 8)  # 64 examples' bits at each place
+    words = data.packed(np.unpackbits(by_place, axis=2, bitorder="little").transpose(0, 2, 1).reshape(-1, 128))
+    found = data.Batch(batch.present[batch.row], words, work.label)
     tuples = [sorted(zip(b.subtask[:700], *b.words[:700].T, b.label[:700], strict=True)) for b in (found, expected)]
     assert tuples[0] == tuples[1]
 

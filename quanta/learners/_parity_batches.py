@@ -53,6 +53,12 @@ def groups(subtasks: Parities, n: int) -> Groups:
     )  # fmt: skip
 
 
+def clear(batch: Groups) -> None:
+    """Make a batch one without examples."""
+    batch.seat[batch.touched[: batch.sizes[1]]] = -1
+    batch.sizes[:] = 0
+
+
 @inner
 def mix(x: np.uint64) -> np.uint64:
     """Finaliser of SplitMix64, as in ``_parity_data``."""
@@ -143,30 +149,48 @@ def fill(
         The batch.
     masks : np.ndarray, shape (n_subtasks, 2), uint64
         Bits of each subtask.
-    words : np.ndarray, shape (n, 2), uint64
-        Is written: the strings.
+    words : np.ndarray, shape (2, 64 · tiles), uint64
+        Is written: the strings of these tiles.
     columns : np.ndarray, shape (n_tiles, 128), uint64
         Is written: bits at each place of the strings of a tile.
     label : np.ndarray, shape (n,), uint8
         Is written: the parities.
     """
-    n = batch.first[batch.sizes[0]]
-    for s in range(TILE * begin, min(TILE * end, n)):
-        counter = _FOUR * batch.number[s]
-        words[s, 0] = mix(key + (counter + _ONE) * _GOLDEN)
-        words[s, 1] = mix(key + (counter + np.uint64(2)) * _GOLDEN)
-        mask = masks[batch.present[batch.row[s]]]
-        folded = (words[s, 0] & mask[0]) ^ (words[s, 1] & mask[1])
-        for shift in (32, 16, 8, 4, 2, 1):
-            folded ^= folded >> np.uint64(shift)
-        label[s] = folded & _ONE
+    n, zero = batch.first[batch.sizes[0]], TILE * begin
+    last = min(TILE * end, n)
+    words[:, max(0, last - zero) : TILE * end - zero] = 0
+    s = zero
+    while s < last:  # subtask by subtask: a mask for many examples, which makes vectors of them
+        p = batch.row[s]
+        until, mask = min(last, batch.first[p + 1]), masks[batch.present[p]]
+        _fill_some(key, s, until, batch.number, mask[0], mask[1], words[:, s - zero : until - zero], label)
+        s = until
     for t in range(begin, end):
         for half in range(2):
             column = columns[t, 64 * half : 64 * half + 64]
-            for i in range(TILE):
-                s = TILE * t + i
-                column[i] = words[s, half] if s < n else np.uint64(0)
+            column[:] = words[half, TILE * (t - begin) : TILE * (t - begin + 1)]
             transpose(column)
+
+
+@inner
+def _fill_some(
+    key: np.uint64, begin: int, end: int, number: np.ndarray, low: np.uint64, high: np.uint64,
+    words: np.ndarray, label: np.ndarray,
+) -> None:  # fmt: skip
+    """Strings and labels of examples ``begin`` to ``end``, all of one subtask."""
+    for i in range(end - begin):
+        counter = _FOUR * number[begin + i]
+        words[0, i] = mix(key + (counter + _ONE) * _GOLDEN)
+        words[1, i] = mix(key + (counter + np.uint64(2)) * _GOLDEN)
+    for i in range(end - begin):
+        folded = (words[0, i] & low) ^ (words[1, i] & high)
+        folded ^= folded >> np.uint64(32)
+        folded ^= folded >> np.uint64(16)
+        folded ^= folded >> np.uint64(8)
+        folded ^= folded >> np.uint64(4)
+        folded ^= folded >> np.uint64(2)
+        folded ^= folded >> np.uint64(1)
+        label[begin + i] = folded & _ONE
 
 
 @inner

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from quanta.learners import _parity_batches as batches
-from quanta.learners import _parity_engine as engine
 from quanta.learners import _parity_kernels as kernels
+from quanta.learners import _parity_step as step
 from quanta.learners._parity_data import Parities
+from quanta.learners._parity_team import team
 from quanta.learners._parity_vectors import LANES, kernel, store
 
 _EXAMPLES = 16_384  # that are looked at together
@@ -28,7 +29,7 @@ class Piece(NamedTuple):
 
 
 def examine(
-    state: engine.State, subtasks: Parities, key: np.uint64, n_points: int, width: int, hidden: bool
+    state: step.State, subtasks: Parities, key: np.uint64, n_points: int, width: int, hidden: bool
 ) -> Iterator[Piece]:
     """All subtasks, piece after piece, string j of subtask k being example n_points · k + j of a key.
 
@@ -50,7 +51,7 @@ def examine(
     n_subtasks = len(subtasks.masks)
     count = min(n_subtasks, max(1, _EXAMPLES // n_points))
     batch = batches.groups(subtasks, n_points * count)
-    work = engine.space(state.weights, batch._replace(touched=batch.touched[:0]), 1, True)
+    work = step.space(state.weights, batch._replace(touched=batch.touched[:0]), 1, True)
     shape = kernels.chunks(state.weights.bits.shape[1])
     for bits, tables in zip(state.weights.bits, work.tables, strict=True):
         kernels.tabulate_weights(bits, tables)
@@ -61,8 +62,8 @@ def examine(
         batch.first[: some.size + 1] = n_points * np.arange(some.size + 1)
         batch.row[:n] = np.repeat(np.arange(some.size), n_points)
         batch.number[:n] = np.arange(n_points * begin, n_points * begin + n, dtype=np.uint64)
-        engine.gather(0, some.size, subtasks, state, batch, work)
-        engine.examples(0, n // batches.TILE, 0, shape, key, subtasks.masks, state, batch, work)
+        step.subtask_rows(team(), subtasks, state, batch, work.rows)
+        step.examples(team(), shape, key, subtasks.masks, state.weights, batch, work)
         gap = np.full(some.size, np.nan)
         if hidden:
             fourier_gaps(n_points, subtasks.bits(len(state.weights.bits[0])), width, batch, work, gap)
@@ -71,7 +72,7 @@ def examine(
 
 @kernel
 def fourier_gaps(
-    n_points: int, members: np.ndarray, width: int, batch: batches.Groups, work: engine.Space, gap: np.ndarray
+    n_points: int, members: np.ndarray, width: int, batch: batches.Groups, work: step.Space, gap: np.ndarray
 ) -> None:
     """Fourier gaps of the subtasks of a batch, into ``gap`` (n,).
 

@@ -85,11 +85,11 @@ def forward(
     Parameters
     ----------
     begin, end : int
-        Examples of this piece.
+        Examples of this piece, at most ``SAMPLES``.
     shape : tuple of tuples
         See :func:`chunks`.
-    words : np.ndarray, shape (n, 2), uint64
-        Strings.
+    words : np.ndarray, shape (2, SAMPLES), uint64
+        Strings of these examples.
     group : np.ndarray, shape (n,), int32
         Row of each example.
     rows : np.ndarray, shape (n_rows, n_blocks · 16)
@@ -105,15 +105,10 @@ def forward(
     z : np.ndarray, shape (n,)
         Is written: the logits.
     """  # fmt: skip
-    for first in range(begin, end, SAMPLES):
-        last = min(first + SAMPLES, end)
-        for block in range(len(tables)):
-            _block_forward(
-                first, last, shape, words, group, rows, block, tables[block], out[block], scratch,
-                active[block],
-            )  # fmt: skip
-        for s in range(first, last):
-            z[s] = total(load(scratch, (s - first) * 16)) + out_bias[0]
+    for block in range(len(tables)):
+        _block_forward(begin, end, shape, words, group, rows, block, tables[block], out[block], scratch, active[block])
+    for s in range(begin, end):
+        z[s] = total(load(scratch, (s - begin) * 16)) + out_bias[0]
 
 
 @inner
@@ -126,7 +121,7 @@ def _block_forward(
     weight = load(out, 0)
     for s in range(first, last):
         sums = load(rows, group[s] * rows.shape[1] + block * 16)
-        sums = sums + lookups(table, 0, words[s, 0], low) + lookups(table, 16 * 256, words[s, 1], high)
+        sums = sums + lookups(table, 0, words[0, s - first], low) + lookups(table, 16 * 256, words[1, s - first], high)
         lanes = positive(sums)
         active[s] = lanes
         place = (s - first) * 16
