@@ -1,8 +1,10 @@
 r"""Scaling of the parity network, beside what was published of it: onsets, steps, widths, data.
 
     python benchmarks/parity_scaling.py report                   # tables and figure, from what is kept here; seconds
-    python benchmarks/parity_scaling.py widths --alpha 0.4       # eight minutes on one core for each alpha
-    python benchmarks/parity_scaling.py data --alpha 0.4         # three minutes
+    python benchmarks/parity_scaling.py widths --alpha 0.2       # six minutes on one core for each alpha
+    python benchmarks/parity_scaling.py widths --alpha 0.4 --steps 50000
+    python benchmarks/parity_scaling.py batch --alpha 0.4        # six minutes
+    python benchmarks/parity_scaling.py data --alpha 0.4         # five minutes
     python benchmarks/parity_scaling.py collect                  # the runs of both, into results/parity_scaling.csv
     python benchmarks/parity_scaling.py thin runs/parity-published    # the run below, into runs/parity-network.nc
 
@@ -12,9 +14,10 @@ not made again. The run of the published figure, at its own size, takes two hour
     python -m quanta.simulate --learner parity_network --n-subtasks 500 --exponent 1.4 --n-bits 100 --k 3 --width 500 \
         --batch-size 20000 --steps 200000 --n-checkpoints 300 --hidden-progress --no-detect --out runs/parity-published
 
-Scaled down: widths, 8 from 10 to 300, one seed, batch 4000, 5·10⁴ steps (published: 20, three, 20000, 10⁵). Data, 9 sizes
-from 10⁴ to 2·10⁶ at width 200, batch 2000, up to 4·10⁴ steps (published: 25 to 5·10⁶, 500, 20000, 10⁵), stopped once the
-mean test loss is 15 % above its lowest, which is what counts in both. 512 test strings for each subtask, its own.
+Scaled down: widths, 8 from 10 to 300, one seed, batch 4000, 25,000 steps (published: 20, three, 20000, 10⁵); at alpha 0.4 also
+50,000 steps, and five widths for 10,000 steps of 20000. Data, 9 sizes from 10⁴ to 2·10⁶ at width 200, batch 2000, up to
+40,000 steps (published: 25 to 5·10⁶, 500, 20000, 10⁵), stopped once the mean test loss is 15 % above its lowest, which is
+what counts in both. 512 test strings for each subtask, its own.
 
 Published: Michaud, Liu, Girit, Tegmark (2023), The Quantization Model of Neural Scaling, and the notebooks of its code. Their
 fits are least squares in log-log over windows of their own, without an irreducible loss; so are ours beside them.
@@ -39,9 +42,11 @@ from quanta.learners import ParityNetwork
 HERE = Path(__file__).parent
 N_SUBTASKS, N_TEST = 500, 512
 WIDTHS = tuple(round(width) for width in np.geomspace(10, 300, 8))
+COMPARED = WIDTHS[::2] + WIDTHS[-1:]  # at two sizes of batches
 SIZES = tuple(round(size) for size in np.geomspace(1e4, 2e6, 9))
 SHAPES: dict[str, dict[str, Any]] = {
-    "widths": {"steps": 50_000, "batch_size": 4000, "n_checkpoints": 140},
+    "widths": {"steps": 25_000, "batch_size": 4000, "n_checkpoints": 140},
+    "batch": {"steps": 10_000, "batch_size": 20_000, "n_checkpoints": 60},
     "data": {"steps": 40_000, "batch_size": 2000, "n_checkpoints": 140},
 }
 WINDOWS = {  # the steps that the published fits take, logged evenly
@@ -51,12 +56,19 @@ WINDOWS = {  # the steps that the published fits take, logged evenly
 PUBLISHED = {  # by paper alpha
     "onset": {0.4: 0.81},
     "alpha_S, 400 to 9000": {0.4: 0.45},
-    "alpha_S, 500 to 15000": {},  # of width 500
     "alpha_S, width 300": {0.2: 0.267, 0.4: 0.346, 0.6: 0.448},
     "alpha_N": {0.2: 0.269, 0.4: 0.332, 0.6: 0.467},
     "alpha_D": {0.2: 0.274, 0.4: 0.308, 0.6: 0.357},
     "n(D)": {0.2: 0.765, 0.4: 0.68, 0.6: 0.65},
 }
+SWEEPS = {  # kind of row: exponent
+    "widths": "alpha_N",
+    "widths, later": "alpha_N, 50,000 steps",
+    "batch 4000": "alpha_N, 10,000 steps",
+    "batch 20000": "alpha_N, 10,000 steps of 20000",
+    "data": "alpha_D",
+}
+FIELDS = ("kind", "alpha", "size", "step", "last", "loss", "learned", "seconds")
 RESULTS, EXPONENTS = (HERE / "results" / f"parity_{name}.csv" for name in ("scaling", "exponents"))
 KEPT, FIGURE = HERE / "runs" / "parity-network.nc", HERE / "figures" / "parity_scaling.png"
 OVER, WAIT = 1.15, 3000  # a mean test loss so many times its lowest, after so many steps, will not come back
@@ -66,11 +78,11 @@ def frequencies(alpha: float) -> np.ndarray:
     return Zipf(n_subtasks=N_SUBTASKS, exponent=1 + alpha).probabilities()
 
 
-def make(kind: str, alpha: float, size: int, path: Path) -> None:
+def make(kind: str, alpha: float, size: int, path: Path, steps: int | None = None) -> None:
     """Train one network, and keep its record; in data, until it fits its examples too well."""
     data = kind == "data"
     learner = ParityNetwork(width=200 if data else size, n_examples=size if data else 0, n_test=N_TEST)
-    how, p = SHAPES[kind], frequencies(alpha)
+    how, p = SHAPES[kind] | ({"steps": steps} if steps else {}), frequencies(alpha)
     state = learner.start(p, np.random.default_rng(0), dynamics="sampled", batch_size=how["batch_size"])
     began, step, rows = time.process_time(), [], []
     for now in log_spaced(how["steps"], how["n_checkpoints"]):
@@ -92,40 +104,41 @@ def make(kind: str, alpha: float, size: int, path: Path) -> None:
     print(f"{path.stem}: {ds.attrs['train_seconds']} s, {step[-1]} steps, loss {mean.min():.4f}", flush=True)
 
 
-def sweep(kind: str, alpha: float, runs: Path) -> None:
+def sweep(kind: str, alpha: float, runs: Path, steps: int | None) -> None:
     """All networks of a sweep that are not there yet, the quickest first."""
-    for size in WIDTHS if kind == "widths" else SIZES:
+    for size in {"widths": WIDTHS, "batch": COMPARED, "data": SIZES}[kind]:
         path = runs / f"{kind}-{alpha:g}-{size}.nc"
         if not path.exists():
-            make(kind, alpha, size, path)
+            make(kind, alpha, size, path, steps)
 
 
 # ------------------------------------------------------------------------------------------------------ what is kept
 
 
 def collect(runs: Path) -> list[dict[str, Any]]:
-    """What the tables need of the sweeps: losses of widths at the end and of data at their lowest; curves at width 300."""
-    rows = []
+    """What the tables need of the sweeps: losses of widths at some steps, of data at their lowest; curves at width 300."""
+    found = []
     for path in sorted(runs.glob("*.nc")):
-        kind, alpha, size = path.stem.split("-")
+        sort, alpha, size = path.stem.split("-")
         ds = record.load(path)
         step, loss = ds["step"].values, ds["loss"].values.astype(float)
         mean, learned = record.mean_loss(ds).values, (loss < 0.1).sum(axis=0)  # nats here, as in the published figure
+        for kind, i in _kept(sort, step, mean, int(size)):
+            row = (kind, float(alpha), int(size), int(step[i]), int(step[-1]), float(f"{mean[i]:.6g}"), int(learned[i]))
+            found.append(dict(zip(FIELDS, (*row, float(ds.attrs["train_seconds"])), strict=True)))
+    return sorted(found, key=lambda row: (row["kind"], row["alpha"], row["size"], row["step"]))
 
-        def row(kind: str, i: int, of: tuple[Any, ...]) -> dict[str, Any]:
-            alpha, size, step, mean, learned, seconds = of
-            return {
-                "kind": kind, "alpha": float(alpha), "size": int(size), "step": int(step[i]), "last": int(step[-1]),
-                "loss": float(f"{mean[i]:.6g}"), "learned": int(learned[i]), "seconds": seconds,
-            }  # fmt: skip
 
-        of = (alpha, size, step, mean, learned, float(ds.attrs["train_seconds"]))
-        if kind == "widths":
-            rows.append(row("halfway", int(np.argmin(np.abs(step - step[-1] / 2))), of))
-        rows.append(row(kind, -1 if kind == "widths" else int(np.argmin(mean)), of))
-        if kind == "widths" and int(size) == WIDTHS[-1]:
-            rows += [row("steps", i, of) for i in np.flatnonzero(step >= 100)]
-    return sorted(rows, key=lambda row: (row["kind"], row["alpha"], row["size"], row["step"]))
+def _kept(sort: str, step: np.ndarray, mean: np.ndarray, size: int) -> list[tuple[str, int]]:
+    """Which checkpoints of a run are kept, and as what."""
+    early, late = (int(np.argmin(np.abs(step - SHAPES[name]["steps"]))) for name in ("batch", "widths"))
+    if sort == "data":
+        return [("data", int(np.argmin(mean)))]
+    if sort == "batch":
+        return [("batch 20000", early)]
+    found = [("widths", late)] + ([("widths, later", -1)] if step[-1] > 1.5 * step[late] else [])
+    found += [("batch 4000", early)] if size in COMPARED else []
+    return found + ([("steps", int(i)) for i in np.flatnonzero(step >= 100)] if size == WIDTHS[-1] else [])
 
 
 def thin(run: Path) -> None:
@@ -188,7 +201,8 @@ def sweeps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for alpha in sorted({row["alpha"] for row in rows}):
         p = frequencies(alpha)
-        for kind, name, exponent in (("widths", "alpha_N", 1.0), ("data", "alpha_D", 1 / (1 + alpha))):
+        for kind, name in SWEEPS.items():
+            exponent = 1 / (1 + alpha) if kind == "data" else 1.0
             some = in_window(kind, rows, alpha)
             if len(some) < 3:
                 continue
@@ -225,7 +239,7 @@ def of(rows: list[dict[str, Any]], kind: str, alpha: float) -> list[dict[str, An
 def in_window(kind: str, rows: list[dict[str, Any]], alpha: float) -> list[dict[str, Any]]:
     """Those that the published fit takes: all widths; data from the first size with less than .95 bits."""
     some = of(rows, kind, alpha)
-    if kind == "widths":
+    if kind != "data":
         return some
     begin = next((i for i, row in enumerate(some) if row["loss"] < 0.95 * np.log(2)), len(some))
     return some[begin:]
@@ -241,11 +255,11 @@ def entry(
 ) -> dict[str, Any]:
     """A line of the table of exponents."""
     free = free or fits.Fit(np.nan, np.nan, np.nan, 0)
-    theory = {"onset": 1.0, "alpha_N": alpha, "n(D)": 1 / (1 + alpha)}.get(quantity, alpha / (1 + alpha))
+    theory = {"onset": 1.0, "alpha_N": alpha, "n(D)": 1 / (1 + alpha)}.get(quantity.split(",")[0], alpha / (1 + alpha))
     return {
         "quantity": quantity, "alpha": alpha, "ours": fit.value, "low": fit.low, "high": fit.high, "n": fit.n,
         "above_floor": free.value, "above_floor_low": free.low, "above_floor_high": free.high, "floor_nats": floor,
-        "published": PUBLISHED[quantity].get(alpha, np.nan), "theory": theory, "theory_500": at_500,
+        "published": PUBLISHED.get(quantity, {}).get(alpha, np.nan), "theory": theory, "theory_500": at_500,
     }  # fmt: skip
 
 
@@ -259,8 +273,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         ours = ranged(row["ours"], row["low"], row["high"])
         free = ranged(row["above_floor"], row["above_floor_low"], row["above_floor_high"])
         theory = ranged(row["theory_500"], np.nan, np.nan)
+        published = "" if np.isnan(row["published"]) else f"{row['published']:g}"
         lines.append(
-            f"| {row['quantity']} | {row['alpha']:g} | {ours} | {row['n']} | {free} | {row['published']:.3g} | "
+            f"| {row['quantity']} | {row['alpha']:g} | {ours} | {row['n']} | {free} | {published} | "
             f"{row['theory']:.3f} | {theory} |"
         )
     return "\n".join(lines)
@@ -289,7 +304,9 @@ def main() -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for kind in SHAPES:
-        commands.add_parser(kind).add_argument("--alpha", type=float, nargs="+", default=[0.2, 0.4, 0.6])
+        command = commands.add_parser(kind)
+        command.add_argument("--alpha", type=float, nargs="+", default=[0.2, 0.4, 0.6])
+        command.add_argument("--steps", type=int, help=f"by default {SHAPES[kind]['steps']}")
     commands.add_parser("collect")
     commands.add_parser("thin").add_argument("run", type=Path)
     commands.add_parser("report")
@@ -302,7 +319,7 @@ def main() -> None:
         report()
     else:
         for alpha in options.alpha:
-            sweep(options.command, alpha, options.runs)
+            sweep(options.command, alpha, options.runs, options.steps)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def draw(ds: xr.Dataset | None, rows: list[dict[str, Any]], found: list[dict[str
     _draw_sweep(data, rows, found, "data", "alpha_D")
     label(subtasks, "steps", "test loss, bits", "Subtasks (colour: frequency) and their mean")
     label(onsets, "frequency of the subtask", "steps until below .1 bits", "When subtasks converge")
-    label(widths, "width", "mean test loss, bits", "Widths, after 50,000 steps")
+    label(widths, "width", "mean test loss, bits", "Widths, after 25,000 steps of 4000 (squares: 10,000 of 20000)")
     label(
         data,
         "training examples",
@@ -100,11 +100,11 @@ def _draw_sweep(axes: Axes, rows: list[dict[str, Any]], found: list[dict[str, An
     """Loss against size for each alpha, with the line of the published window and its slope beside theirs."""
     axes.set(xscale="log", yscale="log")
     alphas = sorted({row["alpha"] for row in rows if row["kind"] == kind})
-    colours = mpl.colormaps["viridis"]([0.1, 0.45, 0.78])
-    for alpha, colour in zip(alphas, colours, strict=False):
+    for alpha in alphas:
+        colour = mpl.colormaps["viridis"](1.7 * alpha - 0.24)
         some = [row for row in rows if row["kind"] == kind and row["alpha"] == alpha]
         size, loss = (np.array([row[key] for row in some]) for key in ("size", "loss"))
-        full = np.array([kind == "widths" or row["step"] < row["last"] for row in some])
+        full = np.array([kind != "data" or row["step"] < row["last"] for row in some])
         row, name = _of(found, quantity, alpha), f"α = {alpha:g}"
         if row is not None:
             name += f": {row['ours']:.2f} ours, {row['published']:.2f} published, {row['theory']:.2f} theory"
@@ -113,6 +113,10 @@ def _draw_sweep(axes: Axes, rows: list[dict[str, Any]], found: list[dict[str, An
             axes.plot(size[used], np.exp(np.polyval(line, np.log(size[used]))) / BIT, color=colour, lw=1.2)
         axes.plot(size[full], loss[full] / BIT, "o", ms=5, color=colour, label=name)
         axes.plot(size[~full], loss[~full] / BIT, "o", ms=5, color=colour, mfc="white")
+        larger = [row for row in rows if (row["kind"], row["alpha"]) == ("batch 20000", alpha) and kind == "widths"]
+        axes.plot(
+            [row["size"] for row in larger], [row["loss"] / BIT for row in larger], "s", ms=5, color=colour, mfc="white"
+        )
     if alphas:
         axes.legend(frameon=False, fontsize=8, loc="lower left")
     ticks = [0.1, 0.2, 0.3, 0.5, 0.7, 1.0]
