@@ -47,19 +47,21 @@ class World:
     batch_size: int
     steps: int
     seeds: int
+    share: float = 1.0
+    """What is trained on is so much of a batch; the rest of it is empty, so that its batches are smaller than they are said to be."""
     shared: str
     """Adam divides by one number: the weights of "rows" of control bits by that of the bits, or "all" weights."""
 
 
 def world(
     *, n: int = 500, exponent: float = 1.4, batch_size: int = 8000, steps: int = 6000, seeds: int = 8,
-    law: AbstractFrequencies | None = None, shared: str = "", **more: Any,
+    law: AbstractFrequencies | None = None, shared: str = "", share: float = 1.0, **more: Any,
 ) -> World:  # fmt: skip
     """The base, but for what is named."""
     network = ParityNetwork(**({"n_bits": 30, "width": 200, "rate": 0.003, "n_test": 256} | more))
     law = law or Zipf(n_subtasks=n, exponent=exponent)
     return World(
-        network=network, frequencies=law, batch_size=batch_size, steps=steps, seeds=seeds, shared=shared
+        network=network, frequencies=law, batch_size=batch_size, steps=steps, seeds=seeds, shared=shared, share=share
     )  # fmt: skip
 
 
@@ -92,7 +94,14 @@ def alone(frequencies: tuple[float, ...], name: str = "alone", steps: int = 40_0
     }  # fmt: skip
 
 
-SGD = {"descent": "sgd", "rate": 0.5, "batch_size": 2000, "steps": 60_000}
+def only(frequencies: tuple[float, ...]) -> dict[str, World]:
+    """One subtask at each of these frequencies; the rest of the batch is empty."""
+    law = Empirical(counts=(0.0,) * ATOMS + (1.0, 0.0))
+    how = OLD | {"bit_sets": "disjoint", "n_composites": 1, "atoms": ATOMS, "steps": 40_000, "seeds": 6}
+    return {f"only it, p {p}": world(law=law, share=p, **how) for p in frequencies}
+
+
+SGD = {"descent": "sgd", "rate": 0.5, "batch_size": 2000, "steps": 40_000}
 SLOW = {"descent": "sgd", "rate": 0.3, "steps": 60_000}
 OLD = {"n_bits": 50, "width": 100, "batch_size": 2000}
 ALONE = (0.64, 0.32, 0.16, 0.08, 0.04, 0.02, 0.01, 0.005)
@@ -124,6 +133,7 @@ WORLDS = {
     "few, rest learned": few("learned"),
     "few, rest hopeless": few("hopeless"),
     **alone(ALONE),
+    **only(ALONE),
     **alone(ALONE[:-2], "alone, batch 500", batch_size=500),
     **alone(ALONE[1:], "alone, batch 8000", batch_size=8000),
     **alone(ALONE[:5], "alone, sgd", **SLOW),
@@ -171,7 +181,8 @@ def advanced(world: World, state: Any, step: int) -> Any:
 def train(world: World, seed: int) -> dict[str, np.ndarray]:
     """One run, until all is learned: loss (n_subtasks, n_steps), and what else is seen at every checkpoint."""
     learner, p, begun = world.network, world.frequencies.probabilities(), time.process_time()
-    state = learner.start(p, np.random.default_rng(seed), dynamics="sampled", batch_size=world.batch_size)
+    size = round(world.share * world.batch_size)
+    state = learner.start(p, np.random.default_rng(seed), dynamics="sampled", batch_size=size)
     step, seen = checkpoints(world.steps), []
     learnable = (p > 0) & (np.arange(p.size) < p.size - learner.n_composites)
     for at in step:
@@ -181,7 +192,7 @@ def train(world: World, seed: int) -> dict[str, np.ndarray]:
             break
     found = {name: np.stack([one[name] for one in seen], axis=-1).astype(np.float32) for name in seen[0]}
     return found | {
-        "step": step[: len(seen)], "frequency": np.where(learnable, p, 0), "seconds": np.array(time.process_time() - begun)
+        "step": step[: len(seen)], "frequency": np.where(learnable, p, 0) * world.share, "seconds": np.array(time.process_time() - begun)
     }  # fmt: skip
 
 
@@ -282,7 +293,7 @@ def frequencies_of(setting: str) -> np.ndarray:
     world = WORLDS[setting]
     p = world.frequencies.probabilities()
     p[p.size - world.network.n_composites :] = 0
-    return p
+    return p * world.share
 
 
 def rows_of(path: Path, settings: list[str]) -> list[dict[str, str]]:

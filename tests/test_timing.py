@@ -157,6 +157,7 @@ def test_subtasks_that_never_occur_are_left_out():
         (P, np.full(60, END), np.append(7000, np.full(59, np.inf)), "1 of 60 subtasks"),
         (np.full(60, 0.1), *seen(onsets(np.random.default_rng(7))), "of different frequencies"),
         (P, np.full(60, 20.0), np.full(60, 10.0), "by one not before it"),
+        (np.full(60, np.nan), np.full(60, 20.0), np.full(60, 30.0), "no frequency is above 0"),
         (P[:3], np.full(60, 20.0), np.full(60, 30.0), "expected one for all"),
     ],
 )

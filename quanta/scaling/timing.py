@@ -29,7 +29,7 @@ class Timing:
     exponent: float
     """γ, by maximum likelihood, of all runs together."""
     interval: tuple[float, float]
-    """Of γ, at ``confidence``: from the likelihood of one run; from the jackknife over runs, if there are three or more."""
+    """Of γ, at ``confidence``: from the likelihood; over runs, by the jackknife, if there are three or more."""
     scatter: float
     """σ, in nats of time, of one onset about the line."""
     constant: float
@@ -153,7 +153,7 @@ def fit_timing(frequency: np.ndarray, after: np.ndarray, by: np.ndarray, *, conf
     bent = n_learned >= 4 and np.unique(every.x[every.seen]).size >= 3
     low, high = _interval(runs, every, 1, confidence)
     return Timing(
-        exponent=-float(line.slopes[-1]), interval=(-high, -low), scatter=line.scatter, constant=float(line.slopes[0]),
+        exponent=-float(line.slopes[-1]), interval=(-high, -low), scatter=float(line.scatter), constant=float(line.slopes[0]),
         curvature=float(every.fit(2).slopes[-1]) if bent else math.nan,
         curvature_interval=_interval(runs, every, 2, confidence) if bent else (math.nan, math.nan),
         naive_exponent=-float(np.polyfit(every.x[every.seen], every.high[every.seen], 1)[0]),
@@ -202,6 +202,8 @@ def _runs(frequency: np.ndarray, after: np.ndarray, by: np.ndarray) -> list[_Ons
         )
     p = np.broadcast_to(p, by.shape)
     used = p > 0
+    if not used.any():
+        raise InputError("no frequency is above 0; expected those of two subtasks at least.")
     if not np.all((after <= by)[used] & (after >= 0)[used] & (by > 0)[used] & np.isfinite(after)[used]):
         raise InputError("onsets must lie after a time of 0 or more, finite, and by one not before it, above 0.")
     with np.errstate(divide="ignore"):
