@@ -57,9 +57,6 @@ SETTINGS = {
     "pairs and composites, Adam": Setting(
         dataclasses.replace(PAIRS, n_composites=8), 30_000, {"tabular": 30_000, "kernel": 3_000_000}
     ),
-    "triples, Adam": Setting(
-        ParityNetwork(n_bits=100, k=3, width=100), 100_000, {"tabular": 100_000, "kernel": 3_000_000}, n_subtasks=100
-    ),
 }  # fmt: skip
 
 
