@@ -13,6 +13,7 @@ from quanta.learners import _parity_data as data
 from quanta.learners import _parity_engine as engine
 from quanta.learners import _parity_reference as reference
 from quanta.learners._parity_reference import Rule, Weights
+from quanta.learners._parity_state import Look
 from quanta.learners.base import Overflow
 from quanta.learners.parity_network import ParityNetwork
 
@@ -345,16 +346,39 @@ def test_a_network_that_was_saved_goes_on_identically_and_its_past_does_not_chan
     assert (int(start.step), int(half.step), int(start.hits.sum()), int(half.hits.sum())) == (0, 4, 0, 1200)
 
 
-def test_both_paths_see_the_same_network_on_the_same_test_strings(monkeypatch):
-    learner, state = begun()
-    state = learner.advance(state, 40)
-    seen = learner.measure(state)
-    network = engine.current(engine.State(*map(state.layer, range(3)), state.last, state.step), ADAM)
-    plain = state._replace(**{k: v[None] for k, v in engine.natural(network.weights, 35)._asdict().items()})
-    monkeypatch.setattr(ParityNetwork, "_fast", False)
-    expected = learner.measure(plain)
-    np.testing.assert_allclose(seen["loss"], expected["loss"], rtol=1e-5)
-    np.testing.assert_array_equal(seen["accuracy"], expected["accuracy"])
+@pytest.mark.parametrize("test_bits", ["independent", "shared"])
+@pytest.mark.parametrize("hidden_progress", [False, True])
+def test_linear_algebra_trains_and_sees_the_same_network(test_bits, hidden_progress):
+    seen = []
+    for kernels in ("tables", "blas"):
+        learner, state = begun(test_bits=test_bits, hidden_progress=hidden_progress, kernels=kernels)
+        seen.append(learner.measure(learner.advance(state, 20)))
+    assert set(seen[0]) == {"loss", "accuracy"} | ({"fourier_gap", "moved"} if hidden_progress else set())
+    for name in set(seen[0]) - {"accuracy"}:
+        np.testing.assert_allclose(seen[0][name], seen[1][name], atol=2e-5)
+    np.testing.assert_allclose(seen[0]["accuracy"], seen[1]["accuracy"], atol=1.5 / 128)  # a logit near 0 at most
+
+
+@pytest.mark.parametrize("hidden_progress", [False, True])
+def test_shared_test_strings_are_those_of_the_first_subtask(hidden_progress):
+    learner, state = begun(hidden_progress=hidden_progress)
+    for shared in (False, True):
+        look = Look(35, state.keys[2], 128, shared, hidden_progress)
+        found = np.concatenate([piece.label for piece in learner._path.examined(state, ADAM, look)])
+        number = np.arange(128, dtype=np.uint64)
+        words = np.stack([data.word(state.keys[2], np.uint64(4) * number + np.uint64(i)) for i in (1, 2)], axis=1)
+        same = [
+            np.array_equal(label, data.parity(words & mask)) for label, mask in zip(found, state.masks, strict=True)
+        ]
+        assert same == [True] + [shared] * 7
+
+
+def test_deep_networks_have_hidden_progress_in_their_first_layer():
+    learner, state = begun(depth=2, hidden_progress=True)
+    before, after = learner.measure(state), learner.measure(learner.advance(state, 5))
+    assert not before["moved"].any()
+    assert 0 < after["moved"].min() <= after["moved"].max() < 6e-3  # Adam's steps are of about the rate, 0.001
+    assert np.isfinite(after["fourier_gap"]).all()
 
 
 def test_gates_see_the_bits_of_what_is_learned_and_not_of_what_is_not():
@@ -384,7 +408,8 @@ def test_gates_see_the_bits_of_what_is_learned_and_not_of_what_is_not():
             {"bit_sets": "disjoint", "k": 12},
             "6 subtasks need as many disjoint sets of 12 of 70 bits; expected at most 5",
         ),
-        ({"depth": 2, "hidden_progress": True}, "depth is 2; expected 1"),
+        ({"test_bits": "own"}, "test_bits is 'own'; expected one of independent, shared"),
+        ({"kernels": "numba"}, "kernels is 'numba'; expected one of tables, blas"),
     ],
     ids=str,
 )

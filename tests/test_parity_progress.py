@@ -159,7 +159,6 @@ def test_no_two_composites_are_alike(atoms, spare):
         ("--n-test 100", "n_test is 100; expected a multiple of 64"),
         ("--n-test 64000000000000", "GiB of memory"),
         ("--batch-size 10000000000", "GiB of memory"),
-        ("--depth 2 --hidden-progress", "depth is 2; expected 1 where hidden progress is measured"),
         ("--dynamics expected", "dynamics is 'expected'; expected 'sampled' for ParityNetwork"),
     ],
 )

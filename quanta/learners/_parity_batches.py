@@ -183,14 +183,19 @@ def _fill_some(
         words[0, i] = mix(key + (counter + _ONE) * _GOLDEN)
         words[1, i] = mix(key + (counter + np.uint64(2)) * _GOLDEN)
     for i in range(end - begin):
-        folded = (words[0, i] & low) ^ (words[1, i] & high)
-        folded ^= folded >> np.uint64(32)
-        folded ^= folded >> np.uint64(16)
-        folded ^= folded >> np.uint64(8)
-        folded ^= folded >> np.uint64(4)
-        folded ^= folded >> np.uint64(2)
-        folded ^= folded >> np.uint64(1)
-        label[begin + i] = folded & _ONE
+        label[begin + i] = odd((words[0, i] & low) ^ (words[1, i] & high))
+
+
+@inner
+def odd(word: np.uint64) -> np.uint64:
+    """Whether an odd number of bits are 1."""
+    word ^= word >> np.uint64(32)
+    word ^= word >> np.uint64(16)
+    word ^= word >> np.uint64(8)
+    word ^= word >> np.uint64(4)
+    word ^= word >> np.uint64(2)
+    word ^= word >> _ONE
+    return word & _ONE
 
 
 @inner

@@ -12,19 +12,12 @@ from quanta.learners import _parity_kernels as kernels
 from quanta.learners import _parity_step as parts
 from quanta.learners._parity_data import Parities, Source
 from quanta.learners._parity_reference import BETAS, EPSILON, Rule, Weights
+from quanta.learners._parity_state import Diverged
 from quanta.learners._parity_step import State, aligned
 from quanta.learners._parity_team import team
 from quanta.learners._parity_vectors import LANES
 
 _WORTH = 4096  # vectors of rows: the work of about 0.1 ms, below which another thread does not pay
-
-
-class Diverged(ArithmeticError):
-    """A logit stopped being a number."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__(f"step {step}")
-        self.step = step
 
 
 def blocked(weights: Weights) -> Weights:
@@ -71,14 +64,15 @@ def start(weights: Weights) -> State:
     return State(now, now.each(none), now.each(none), last, np.array(0, dtype=np.int64))
 
 
+def copy(array: np.ndarray) -> np.ndarray:
+    """A copy that begins at a line of the cache."""
+    found = aligned(array.shape)
+    found[...] = array
+    return found
+
+
 def copied(state: State) -> State:
     """The same state in memory of its own."""
-
-    def copy(array: np.ndarray) -> np.ndarray:
-        found = aligned(array.shape)
-        found[...] = array
-        return found
-
     return State(
         state.weights.each(copy), state.first.each(copy), state.second.each(copy), state.last.copy(), state.step.copy()
     )
@@ -90,10 +84,10 @@ def pace(rule: Rule) -> adam.Pace:
 
 
 def current(state: State, rule: Rule) -> State:
-    """The same state with every row of a control bit caught up: what is to be looked at, never to be trained on."""
-    found = copied(state)
-    parts.everything(pace(rule), int(found.step), found)
-    return found
+    """The same state with the weights of every control bit caught up: to be looked at, never to be trained on."""
+    rows = aligned(state.weights.controls.shape)
+    parts.present_rows(pace(rule), int(state.step), state, rows)
+    return state._replace(weights=state.weights._replace(controls=rows))
 
 
 class Trainer:

@@ -1,37 +1,24 @@
 """What is seen of a parity network at full speed: its logits on strings of its own, and its hidden progress."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from quanta.learners import _parity_batches as batches
 from quanta.learners import _parity_kernels as kernels
 from quanta.learners import _parity_step as step
-from quanta.learners._parity_data import Parities
+from quanta.learners._parity_data import Parities, word
+from quanta.learners._parity_reference import Weights
+from quanta.learners._parity_state import Look, Piece
 from quanta.learners._parity_team import team
-from quanta.learners._parity_vectors import LANES, kernel, store
+from quanta.learners._parity_vectors import LANES, kernel, load, positive, store, total, where, zero
 
 _EXAMPLES = 16_384  # that are looked at together
+_FEW = 8  # strings whose first layers stay in the first cache
 
 
-class Piece(NamedTuple):
-    """Some subtasks, each on as many strings."""
-
-    subtask: np.ndarray
-    """(n,) int64."""
-    z: np.ndarray
-    """(n, n_points): logits."""
-    label: np.ndarray
-    """(n, n_points), 0 or 1."""
-    gap: np.ndarray
-    """(n,): see :func:`fourier_gaps`; nan if not asked for."""
-
-
-def examine(
-    state: step.State, subtasks: Parities, key: np.uint64, n_points: int, width: int, hidden: bool
-) -> Iterator[Piece]:
-    """All subtasks, piece after piece, string j of subtask k being example n_points · k + j of a key.
+def examine(state: step.State, subtasks: Parities, look: Look) -> Iterator[Piece]:
+    """All subtasks, piece after piece.
 
     Parameters
     ----------
@@ -39,35 +26,74 @@ def examine(
         A network whose rows are all caught up: see ``_parity_engine.current``.
     subtasks : Parities
         What it was trained on.
-    key : np.uint64
-        Of the strings: other ones than in training, and others for every subtask.
-    n_points : int
-        Strings of a subtask, a multiple of 64.
-    width : int
-        Units of the network.
-    hidden : bool
-        Also find the Fourier gaps.
+    look : Look
+        On which strings, and whether the Fourier gaps are asked for.
     """
-    n_subtasks = len(subtasks.masks)
+    n_points, n_subtasks = look.n_points, len(subtasks.masks)
     count = min(n_subtasks, max(1, _EXAMPLES // n_points))
     batch = batches.groups(subtasks, n_points * count)
     work = step.space(state.weights, batch._replace(touched=batch.touched[:0]), 1, True)
     shape = kernels.chunks(state.weights.bits.shape[1])
     for bits, tables in zip(state.weights.bits, work.tables, strict=True):
         kernels.tabulate_weights(bits, tables)
+    common = _common(state, look, shape, work) if look.shared and not look.hidden else None
+    members = subtasks.bits(state.weights.bits.shape[1])
     for begin in range(0, n_subtasks, count):
         some = np.arange(begin, min(begin + count, n_subtasks))
-        n = n_points * some.size
+        n, gap = n_points * some.size, np.full(some.size, np.nan)
         batch.sizes[0], batch.present[: some.size] = some.size, some
-        batch.first[: some.size + 1] = n_points * np.arange(some.size + 1)
-        batch.row[:n] = np.repeat(np.arange(some.size), n_points)
-        batch.number[:n] = np.arange(n_points * begin, n_points * begin + n, dtype=np.uint64)
         step.subtask_rows(team(), subtasks, state, batch, work.rows)
-        step.examples(team(), shape, key, subtasks.masks, state.weights, batch, work)
-        gap = np.full(some.size, np.nan)
-        if hidden:
-            fourier_gaps(n_points, subtasks.bits(len(state.weights.bits[0])), width, batch, work, gap)
+        if common is not None:
+            again(*common, state.weights, subtasks.masks[some], work.rows, work.z, work.label)
+        else:
+            batch.first[: some.size + 1] = n_points * np.arange(some.size + 1)
+            batch.row[:n] = np.repeat(np.arange(some.size), n_points)
+            batch.number[:n] = np.concatenate([look.first(k) + np.arange(n_points) for k in some.tolist()])
+            step.examples(team(), shape, look.key, subtasks.masks, state.weights, batch, work)
+        if look.hidden:
+            fourier_gaps(n_points, members, look.width, batch, work, gap)
         yield Piece(some, work.z[:n].reshape(-1, n_points), work.label[:n].reshape(-1, n_points), gap)
+
+
+def _common(state: step.State, look: Look, shape: kernels.Chunks, work: step.Space) -> tuple[np.ndarray, np.ndarray]:
+    """Strings that all subtasks are seen on, (n_points, 2), and what they bring to the first layer, (n_points, n_blocks · 16)."""
+    counter = np.uint64(4) * np.arange(look.n_points, dtype=np.uint64)
+    words = np.stack([word(look.key, counter + np.uint64(i)) for i in (1, 2)], axis=1)
+    layer = step.aligned((look.n_points, work.rows.shape[1]))
+    kernels.first_layer(shape, words, work.tables, layer)
+    return words, layer
+
+
+@kernel
+def again(
+    words: np.ndarray, layer: np.ndarray, weights: Weights, masks: np.ndarray, rows: np.ndarray,
+    z: np.ndarray, label: np.ndarray,
+) -> None:  # fmt: skip
+    """Logits and labels of some subtasks on strings that all have in common.
+
+    Parameters
+    ----------
+    words, layer : np.ndarray, shape (n_points, 2), uint64, and (n_points, n_blocks · 16)
+        The strings, and what they bring to the first layer.
+    weights : Weights
+        As a state has them.
+    masks : np.ndarray, shape (n, 2), uint64
+        Bits of each subtask.
+    rows : np.ndarray, shape (n, n_blocks · 16)
+        What each subtask brings to the first layer.
+    z, label : np.ndarray, shape (n · n_points,)
+        Are written.
+    """
+    n_points, width = layer.shape
+    for first in range(0, n_points, _FEW):
+        for p in range(len(masks)):
+            for s in range(first, min(first + _FEW, n_points)):
+                sums = zero()
+                for b in range(width // LANES):
+                    unit = load(layer, s * width + b * LANES) + load(rows, p * width + b * LANES)
+                    sums = sums + where(positive(unit), unit * load(weights.out, b * LANES))
+                z[p * n_points + s] = total(sums) + weights.out_bias[0]
+                label[p * n_points + s] = batches.odd((words[s, 0] & masks[p, 0]) ^ (words[s, 1] & masks[p, 1]))
 
 
 @kernel

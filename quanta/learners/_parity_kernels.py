@@ -129,6 +129,17 @@ def _block_forward(
         store(scratch, place, before + where(lanes, sums * weight))
 
 
+@kernel
+def first_layer(shape: Chunks, words: np.ndarray, tables: np.ndarray, layer: np.ndarray) -> None:
+    """Write what strings (n, 2) bring to the first layer, (n, n_blocks · 16)."""
+    low, high = shape
+    width = layer.shape[1]
+    for b in range(len(tables)):
+        for s in range(len(words)):
+            sums = lookups(tables[b], 0, words[s, 0], low) + lookups(tables[b], 16 * 256, words[s, 1], high)
+            store(layer, s * width + b * 16, sums)
+
+
 @inner
 def by_bit(columns: np.ndarray, active: np.ndarray, error: np.ndarray, scratch: np.ndarray, sums: np.ndarray) -> None:
     """Sums over the examples where a bit is on of the error of each active unit, of one block.

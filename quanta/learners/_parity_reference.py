@@ -96,7 +96,20 @@ def start(weights: Weights) -> State:
 
 def logits(weights: Weights, subtasks: data.Parities, subtask: np.ndarray, words: np.ndarray) -> np.ndarray:
     """Logit 1 minus logit 0 of each example, z, (n,)."""
-    return _forward(weights, subtasks, subtask, words)[-1]
+    return forward(weights, subtasks, subtask, words)[-1]
+
+
+def forward(
+    weights: Weights, subtasks: data.Parities, subtask: np.ndarray, words: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Activations of every layer, first to last: (n, width) each, and z, (n,)."""
+    dtype = weights.bits.dtype
+    x = data.unpacked(words, len(weights.bits)).astype(dtype)
+    layer = _rows(weights, subtasks)[subtask] + x @ weights.bits + weights.bias
+    found = [np.maximum(layer, 0, out=layer)]
+    for matrix, bias in zip(weights.hidden, weights.hidden_bias, strict=True):
+        found.append(np.maximum(found[-1] @ matrix + bias, 0))
+    return (*found, found[-1] @ weights.out + weights.out_bias)
 
 
 def gradients(weights: Weights, subtasks: data.Parities, batch: data.Batch) -> tuple[float, Weights]:
@@ -114,6 +127,26 @@ def losses(z: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Cross-entropy of each example, in nats, float64, (n,)."""
     margin = np.where(label == 1, z, -z).astype(np.float64)
     return np.logaddexp(0.0, -margin)
+
+
+def fourier_gap(active: np.ndarray, words: np.ndarray, label: np.ndarray, member: np.ndarray) -> float:
+    """Fourier gap of a subtask, that of the unit where it is greatest: see ``_parity_exam.fourier_gaps``.
+
+    Parameters
+    ----------
+    active : np.ndarray, shape (n, width), bool
+        Which units are above 0 on each of n strings.
+    words : np.ndarray, shape (n, 2), uint64
+        The strings.
+    label : np.ndarray, shape (n,)
+        The parity of each.
+    member : np.ndarray, shape (n_bits,), bool
+        The bits of the subtask.
+    """
+    signs = 1 - 2.0 * label
+    bits = 1 - 2.0 * data.unpacked(words, member.size)
+    sizes = np.abs((bits * signs[:, None]).T @ active.astype(np.float64)) / len(active)  # of f̂, (n_bits, width)
+    return float((sizes[member].min(axis=0) - sizes[~member].max(axis=0, initial=0)).max())
 
 
 def move(state: State, gradient: Weights, rule: Rule) -> State:
@@ -144,19 +177,6 @@ def train(state: State, stream: data.Source, subtasks: data.Parities, rule: Rule
     return state
 
 
-def _forward(
-    weights: Weights, subtasks: data.Parities, subtask: np.ndarray, words: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """Activations of every layer, first to last: (n, width) each, and z, (n,)."""
-    dtype = weights.bits.dtype
-    x = data.unpacked(words, len(weights.bits)).astype(dtype)
-    layer = _rows(weights, subtasks)[subtask] + x @ weights.bits + weights.bias
-    found = [np.maximum(layer, 0, out=layer)]
-    for matrix, bias in zip(weights.hidden, weights.hidden_bias, strict=True):
-        found.append(np.maximum(found[-1] @ matrix + bias, 0))
-    return (*found, found[-1] @ weights.out + weights.out_bias)
-
-
 def _rows(weights: Weights, subtasks: data.Parities) -> np.ndarray:
     """What the control bits of each subtask add to the first layer, (n_subtasks, width)."""
     if subtasks.controls.size == len(subtasks.masks):
@@ -166,7 +186,7 @@ def _rows(weights: Weights, subtasks: data.Parities) -> np.ndarray:
 
 def _piece(weights: Weights, subtasks: data.Parities, batch: data.Batch, n: int) -> tuple[float, Weights]:
     """Share of some examples in the mean loss of n, and in its gradient."""
-    *layers, z = _forward(weights, subtasks, batch.subtask, batch.words)
+    *layers, z = forward(weights, subtasks, batch.subtask, batch.words)
     error = ((1 / (1 + np.exp(-z.astype(np.float64))) - batch.label) / n).astype(z.dtype)
     grads = weights.each(np.zeros_like)
     grads.out[:] = error @ layers[-1]

@@ -146,14 +146,22 @@ def _catch_up(how: adam.Pace, done: int, numbers: np.ndarray, control: int, stat
 
 
 @kernel
-def everything(how: adam.Pace, done: int, state: State) -> None:
-    """Catch up the rows of all control bits."""
+def present_rows(how: adam.Pace, done: int, state: State, rows: np.ndarray) -> None:
+    """Write into ``rows`` (n_controls, n_blocks · 16) those of all control bits after ``done`` steps."""
     numbers = np.zeros(adam.N_NUMBERS, dtype=np.float32)
-    for control in range(len(state.last)):
-        if state.last[control] < done:
-            adam.summary(how, state.last[control], done - state.last[control], numbers)
-        _catch_up(how, done, numbers, control, state)
-        state.last[control] = done
+    weights, first, second = state.weights.controls, state.first.controls, state.second.controls
+    width = weights.shape[1]
+    for control in range(len(rows)):
+        last = state.last[control]
+        if last < done:
+            adam.summary(how, last, done - last, numbers)
+        for at in range(control * width, (control + 1) * width, LANES):
+            row = load(weights, at)
+            if last == 0:
+                row = row * spread(np.float32(how.kept**done))
+            elif last < done:
+                row = adam.caught_up(how, numbers, last, done - last, row, load(first, at), load(second, at))
+            store(rows, at, row)
 
 
 @kernel

@@ -1,9 +1,8 @@
 """A real network, trained: many sparse parities of one string, told by control bits which one is asked."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
@@ -11,61 +10,15 @@ from quanta._checks import check_above, check_whole
 from quanta._errors import InputError
 from quanta.learners import _parity_data as data
 from quanta.learners import _parity_reference as reference
-from quanta.learners import _threads
+from quanta.learners._parity_state import Diverged, Look, Network
 from quanta.learners.base import LATEST, AbstractLearner, Overflow, Truth, checked, moment, no_steps
 
 _TILE = 64  # strings to a word: test sets are whole words
+_CHOICES = {
+    "bit_sets": ("distinct", "disjoint", "overlapping"), "descent": ("adam", "sgd"),
+    "test_bits": ("independent", "shared"), "kernels": ("tables", "blas"),
+}  # fmt: skip
 _DATA = ("n_bits", "k", "bit_sets", "n_composites", "atoms", "n_examples")  # fields that decide what is learned
-
-
-class Network(NamedTuple):
-    """State of a network in training. Each array of weights has three layers: the weights, and the moments of Adam."""
-
-    frequencies: np.ndarray
-    """(n_subtasks,) p_k."""
-    step: np.ndarray
-    """() steps made."""
-    hits: np.ndarray
-    """(n_subtasks,) int64: how often each was drawn."""
-    batch_size: np.ndarray
-    """() examples of a step."""
-    masks: np.ndarray
-    """(n_subtasks, 2) uint64: bits of each subtask."""
-    begin: np.ndarray
-    """(n_subtasks + 1,) int64: where its control bits begin."""
-    on: np.ndarray
-    """(n,) int64: control bits, subtask after subtask."""
-    keys: np.ndarray
-    """(4,) uint64: of examples, of their order, of test strings, of the first weights."""
-    keep: np.ndarray
-    """(n_subtasks,) of the alias table of the frequencies."""
-    alias: np.ndarray
-    """(n_subtasks,) int64 of the same."""
-    last: np.ndarray
-    """(n_controls,) int64: step that touched each control bit's weights last; (0,) where all are moved at every step."""
-    controls: np.ndarray
-    """(3, n_controls, columns): weights of control bits."""
-    bits: np.ndarray
-    """(3, …) weights of bits."""
-    bias: np.ndarray
-    """(3, …)."""
-    hidden: np.ndarray
-    """(3, depth - 1, width, width)."""
-    hidden_bias: np.ndarray
-    """(3, depth - 1, width)."""
-    out: np.ndarray
-    """(3, …): logit 1 minus logit 0."""
-    out_bias: np.ndarray
-    """(3, 1)."""
-
-    @property
-    def subtasks(self) -> data.Parities:
-        """What is asked."""
-        return data.Parities(self.masks, self.begin, self.on)
-
-    def layer(self, i: int) -> reference.Weights:
-        """The weights (0), or a moment of them (1, 2)."""
-        return reference.Weights(*(getattr(self, name)[i] for name in reference.Weights._fields))
 
 
 @final
@@ -120,9 +73,13 @@ class ParityNetwork(AbstractLearner):
     n_examples: int = 0
     """Examples in the training set, seen again and again in a new order; 0 if every example is new."""
     n_test: int = 1024
-    """Test strings of each subtask, its own, a multiple of 64."""
+    """Test strings of each subtask, a multiple of 64."""
+    test_bits: Literal["independent", "shared"] = "independent"
+    """Whether each subtask has test strings of its own, or all have the same: sooner looked at, but their errors correlate."""
     hidden_progress: bool = False
     """Also measure what moves while the loss does not: Fourier gaps, and how far weights are from their start."""
+    kernels: Literal["tables", "blas"] = "tables"
+    """Tables of sums in the place of matrix products, or plain linear algebra: portable, and at any depth; slower."""
 
     clock: ClassVar[str] = "steps"
     dynamics: ClassVar[tuple[str, ...]] = ("sampled",)
@@ -149,14 +106,12 @@ class ParityNetwork(AbstractLearner):
         check_whole("n_test", self.n_test)
         if self.n_test % _TILE:
             raise InputError(f"n_test is {self.n_test}; expected a multiple of {_TILE}.")
-        for name, known in {"bit_sets": ("distinct", "disjoint", "overlapping"), "descent": ("adam", "sgd")}.items():
+        for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}.")
         check_above("rate", self.rate)
         if not 0 <= self.weight_decay * self.rate < 1:
             raise InputError(f"weight_decay is {self.weight_decay}; expected 0 or more, and below 1/rate.")
-        if self.hidden_progress and self.depth > 1:
-            raise InputError(f"depth is {self.depth}; expected 1 where hidden progress is measured.")
 
     @property
     def optimizer(self) -> str:
@@ -165,8 +120,8 @@ class ParityNetwork(AbstractLearner):
 
     @property
     def bitwise(self) -> bool:  # type: ignore[override]
-        """With one hidden layer; more are linear algebra."""
-        return self.depth == 1
+        """By tables; not by linear algebra."""
+        return self._fast
 
     def check_count(self, n_subtasks: int) -> None:
         """Refuse more composites than can be, and more subtasks than there are sets of bits.
@@ -241,7 +196,7 @@ class ParityNetwork(AbstractLearner):
         sets = data.bit_sets(self.bit_sets, n_atoms, self.n_bits, self.k, rng)
         subtasks = data.parities(sets, self.n_bits, data.composites(self.n_composites, self.atoms, n_atoms))
         keys = rng.integers(2**64, size=4, dtype=np.uint64)
-        first = self._first(keys, subtasks.n_controls)
+        first = self._path.begun(self._first(keys, subtasks.n_controls))
         layers = first.each(lambda array: np.stack([array, np.zeros_like(array), np.zeros_like(array)]))
         return Network(
             p, np.array(0), np.zeros(p.size, dtype=np.int64), np.array(batch_size), *subtasks, keys, *data.alias_table(p),
@@ -256,20 +211,25 @@ class ParityNetwork(AbstractLearner):
         Overflow
             If a logit is not a number, with the step.
         """
-        step = moment(int(state.step), time)
-        return self._advance_fast(state, int(step)) if self._fast else self._advance_plain(state, int(step))
+        step = int(moment(int(state.step), time))
+        try:
+            moved: Network = self._path.advanced(state, self._stream(state), self._rule, step)
+        except Diverged as error:
+            raise Overflow(error.step, None, f"Lower the rate, which is {self.rate}.") from None
+        return moved
 
     def measure(self, state: Network) -> dict[str, np.ndarray]:
-        """Loss and accuracy of every subtask on test strings of its own; hidden progress if it is to be measured.
+        """Loss and accuracy of every subtask on test strings; hidden progress if it is to be measured.
 
-        ``fourier_gap``: by how much the gate of a unit, that where it is most, sees all bits of a subtask better than any
-        other: see ``_parity_exam``. ``moved``: the largest change, since the start, of a weight of its bits or control
-        bits: ‖w - w₀‖∞ of Barak and others, but for what is the subtask's. Bits that subtasks share move for any of them.
+        ``fourier_gap``: by how much the gate of a unit of the first layer, that where it is most, sees all bits of a subtask
+        better than any other: see ``_parity_exam``. ``moved``: the largest change, since the start, of a weight of its
+        bits or control bits.
         """
         n = state.frequencies.size
         names = ("loss", "accuracy") + (("fourier_gap",) if self.hidden_progress else ())
         found = {name: np.empty(n) for name in names}
-        for some, z, label, gap in self._examined(state):
+        look = Look(self.width, state.keys[2], self.n_test, self.test_bits == "shared", self.hidden_progress)
+        for some, z, label, gap in self._path.examined(state, self._rule, look):
             found["loss"][some] = reference.losses(z, label).mean(axis=1)
             found["accuracy"][some] = ((z > 0) == label).mean(axis=1)
             if self.hidden_progress:
@@ -300,88 +260,36 @@ class ParityNetwork(AbstractLearner):
 
     @property
     def _fast(self) -> bool:
-        return self.depth == 1
+        return self.depth == 1 and self.kernels == "tables"
 
     @property
     def _rule(self) -> reference.Rule:
         return reference.Rule(self.descent, self.rate, self.weight_decay)
 
-    def _first(self, keys: np.ndarray, n_controls: int) -> reference.Weights:
-        """Weights before training, as a state has them."""
-        weights = reference.initial(n_controls, self.n_bits, self.width, self.depth, np.random.default_rng(keys[3]))
-        if not self._fast:
-            return weights
-        from quanta.learners import _parity_engine as engine
+    @property
+    def _path(self) -> Any:
+        """The module that moves it and looks at it."""
+        if self._fast:
+            from quanta.learners import _parity_tables
 
-        return engine.blocked(weights)
+            return _parity_tables
+        from quanta.learners import _parity_blas
+
+        return _parity_blas
+
+    def _first(self, keys: np.ndarray, n_controls: int) -> reference.Weights:
+        """Weights before training, as the reference has them."""
+        return reference.initial(n_controls, self.n_bits, self.width, self.depth, np.random.default_rng(keys[3]))
 
     def _stream(self, state: Network) -> data.Source:
         return data.Source(state.keys[0], state.keys[1], self.n_examples, state.keep, state.alias)
 
-    def _advance_fast(self, state: Network, step: int) -> Network:
-        from quanta.learners import _parity_engine as engine
-
-        moved = engine.copied(_engine_state(state))
-        trainer = engine.Trainer(
-            moved, self._stream(state), state.subtasks, self._rule, int(state.batch_size), _threads.granted()
-        )
-        try:
-            trainer.run(step)
-        except engine.Diverged as error:
-            raise Overflow(error.step, None, f"Lower the rate, which is {self.rate}.") from None
-        layers = moved.weights.each(lambda *three: np.stack(three), moved.first, moved.second)
-        return state._replace(
-            step=np.array(step), hits=state.hits + trainer.hits, last=moved.last, **layers._asdict()
-        )  # fmt: skip
-
-    def _advance_plain(self, state: Network, step: int) -> Network:
-        stream, size = self._stream(state), int(state.batch_size)
-        now = reference.State(state.layer(0), state.layer(1), state.layer(2), int(state.step))
-        hits = state.hits.copy()
-        while now.step < step:
-            batch = data.draw(stream, state.subtasks, now.step * size, size)
-            hits += np.bincount(batch.subtask, minlength=hits.size)
-            loss, gradient = reference.gradients(now.weights, state.subtasks, batch)
-            now = reference.move(now, gradient, self._rule)
-            if not math.isfinite(loss):
-                raise Overflow(now.step, None, f"Lower the rate, which is {self.rate}.")
-        layers = now.weights.each(lambda *three: np.stack(three), now.first, now.second)
-        return state._replace(step=np.array(step), hits=hits, **layers._asdict())
-
-    def _examined(self, state: Network) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """Some subtasks after others: their numbers, logits, labels (n, n_test), and Fourier gaps."""
-        if self._fast:
-            from quanta.learners import _parity_engine as engine
-            from quanta.learners import _parity_exam as exam
-
-            network = engine.current(_engine_state(state), self._rule)
-            yield from exam.examine(
-                network, state.subtasks, state.keys[2], self.n_test, self.width, self.hidden_progress
-            )
-            return
-        weights, points = state.layer(0), np.arange(self.n_test, dtype=np.uint64)
-        for k in range(state.frequencies.size):
-            counter = np.uint64(4) * (points + np.uint64(k * self.n_test))
-            words = np.stack([data.word(state.keys[2], counter + np.uint64(i)) for i in (1, 2)], axis=1)
-            z = reference.logits(weights, state.subtasks, np.full(self.n_test, k), words)
-            label = data.parity(words & state.masks[k])
-            yield np.array([k]), z[None], label[None], np.array([np.nan])
-
     def _moved(self, state: Network) -> np.ndarray:
         """Largest |w - w₀| over the weights of the bits and control bits of each subtask, (n_subtasks,)."""
-        from quanta.learners import _parity_engine as engine
-
-        network = engine.current(_engine_state(state), self._rule)
-        first = self._first(state.keys, len(network.last))
-        far = np.abs(network.weights.bits - first.bits).max(axis=(0, 2))
-        rows = np.abs(network.weights.controls - first.controls).max(axis=1)
-        members = state.subtasks.bits(self.n_bits)
+        now, first = self._path.weights(state, self._rule), self._first(state.keys, state.subtasks.n_controls)
+        far, rows = (
+            np.abs(getattr(now, name)[:, : self.width] - getattr(first, name)).max(axis=1)
+            for name in ("bits", "controls")
+        )
         own = np.maximum.reduceat(rows[state.on], state.begin[:-1])
-        return np.maximum(np.where(members, far, 0).max(axis=1), own)
-
-
-def _engine_state(state: Network):  # type: ignore[no-untyped-def]
-    """The same, as the engine has it; not a copy."""
-    from quanta.learners import _parity_engine as engine
-
-    return engine.State(state.layer(0), state.layer(1), state.layer(2), state.last, state.step)
+        return np.maximum(np.where(state.subtasks.bits(self.n_bits), far, 0).max(axis=1), own)

@@ -1,0 +1,54 @@
+"""The portable path of the parity network: linear algebra of any depth, in float32; plain NumPy, see ``_parity_reference``."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from quanta.learners import _parity_data as data
+from quanta.learners import _parity_reference as reference
+from quanta.learners._parity_reference import Rule, Weights
+from quanta.learners._parity_state import Diverged, Look, Network, Piece
+
+
+def begun(weights: Weights) -> Weights:
+    """Weights as a state has them."""
+    return weights
+
+
+def advanced(state: Network, stream: data.Source, rule: Rule, step: int) -> Network:
+    """State after that many steps in all.
+
+    Raises
+    ------
+    Diverged
+        If a logit is not a number.
+    """
+    size, hits = int(state.batch_size), state.hits.copy()
+    now = reference.State(state.layer(0), state.layer(1), state.layer(2), int(state.step))
+    while now.step < step:
+        batch = data.draw(stream, state.subtasks, now.step * size, size)
+        hits += np.bincount(batch.subtask, minlength=hits.size)
+        loss, gradient = reference.gradients(now.weights, state.subtasks, batch)
+        now = reference.move(now, gradient, rule)
+        if not math.isfinite(loss):
+            raise Diverged(now.step)
+    layers = now.weights.each(lambda *three: np.stack(three), now.first, now.second)
+    return state._replace(step=np.array(step), hits=hits, **layers._asdict())
+
+
+def weights(state: Network, rule: Rule) -> Weights:
+    """The weights, as the reference has them."""
+    return state.layer(0)
+
+
+def examined(state: Network, rule: Rule, look: Look) -> Iterator[Piece]:
+    """All subtasks, one after another."""
+    now, members = state.layer(0), state.subtasks.bits(state.bits.shape[-2])
+    for k in range(state.frequencies.size):
+        counter = np.uint64(4) * np.arange(look.first(k), look.first(k) + look.n_points, dtype=np.uint64)
+        words = np.stack([data.word(look.key, counter + np.uint64(i)) for i in (1, 2)], axis=1)
+        layer, *_, z = reference.forward(now, state.subtasks, np.full(look.n_points, k), words)
+        label = data.parity(words & state.masks[k])
+        gap = reference.fourier_gap(layer > 0, words, label, members[k]) if look.hidden else math.nan
+        yield Piece(np.array([k]), z[None], label[None], np.array([gap]))

@@ -1,0 +1,98 @@
+"""The state of a parity network, and what its two paths of computation have in common."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from quanta.learners._parity_data import Parities
+from quanta.learners._parity_reference import Weights
+
+
+class Network(NamedTuple):
+    """State of a network in training. Each array of weights has three layers: the weights, and the moments of Adam."""
+
+    frequencies: np.ndarray
+    """(n_subtasks,) p_k."""
+    step: np.ndarray
+    """() steps made."""
+    hits: np.ndarray
+    """(n_subtasks,) int64: how often each was drawn."""
+    batch_size: np.ndarray
+    """() examples of a step."""
+    masks: np.ndarray
+    """(n_subtasks, 2) uint64: bits of each subtask."""
+    begin: np.ndarray
+    """(n_subtasks + 1,) int64: where its control bits begin."""
+    on: np.ndarray
+    """(n,) int64: control bits, subtask after subtask."""
+    keys: np.ndarray
+    """(4,) uint64: of examples, of their order, of test strings, of the first weights."""
+    keep: np.ndarray
+    """(n_subtasks,) of the alias table of the frequencies."""
+    alias: np.ndarray
+    """(n_subtasks,) int64 of the same."""
+    last: np.ndarray
+    """(n_controls,) int64: step that touched each control bit's weights last; (0,) where all are moved at every step."""
+    controls: np.ndarray
+    """(3, n_controls, columns): weights of control bits."""
+    bits: np.ndarray
+    """(3, …) weights of bits."""
+    bias: np.ndarray
+    """(3, …)."""
+    hidden: np.ndarray
+    """(3, depth - 1, width, width)."""
+    hidden_bias: np.ndarray
+    """(3, depth - 1, width)."""
+    out: np.ndarray
+    """(3, …): logit 1 minus logit 0."""
+    out_bias: np.ndarray
+    """(3, 1)."""
+
+    @property
+    def subtasks(self) -> Parities:
+        """What is asked."""
+        return Parities(self.masks, self.begin, self.on)
+
+    def layer(self, i: int) -> Weights:
+        """The weights (0), or a moment of them (1, 2)."""
+        return Weights(*(getattr(self, name)[i] for name in Weights._fields))
+
+
+class Look(NamedTuple):
+    """How a network is looked at."""
+
+    width: int
+    """Its units of a layer."""
+    key: np.uint64
+    """Of the test strings."""
+    n_points: int
+    """Test strings of a subtask, a multiple of 64."""
+    shared: bool
+    """Whether all subtasks have the same ones."""
+    hidden: bool
+    """Also find the Fourier gaps."""
+
+    def first(self, subtask: int) -> int:
+        """Number of the first string of a subtask."""
+        return 0 if self.shared else self.n_points * subtask
+
+
+class Piece(NamedTuple):
+    """What is seen of some subtasks, each on as many strings."""
+
+    subtask: np.ndarray
+    """(n,) int64."""
+    z: np.ndarray
+    """(n, n_points): logits."""
+    label: np.ndarray
+    """(n, n_points), 0 or 1."""
+    gap: np.ndarray
+    """(n,): Fourier gaps; nan if not asked for."""
+
+
+class Diverged(ArithmeticError):
+    """A logit stopped being a number."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"step {step}")
+        self.step = step
