@@ -1,36 +1,47 @@
-"""How fast a parity network is trained, beside PyTorch on dense one-hot inputs, as the published code trains it.
+"""How fast a parity network is trained and looked at, beside PyTorch on dense one-hot inputs, as the published code does it.
 
-    python benchmarks/parity_network.py             # two threads and one; about five minutes
-    python benchmarks/parity_network.py --quick     # a minute; fewer steps and sizes
+    python benchmarks/parity_network.py                # two threads; about three minutes
+    python benchmarks/parity_network.py --threads 1    # or one
+    python benchmarks/parity_network.py --quick        # a minute: fewer turns, two sizes
 
 Both draw their own batches of 20000 (PyTorch as the published code does: a dense matrix of control bits and bits for
-every step), train one hidden ReLU layer with AdamW at 1e-3, and take turns in one process at the same number of threads.
-Ours is timed at step 20000 and later of its own clock, when momentum is caught up by series. Columns: medians of the wall
-time of a step, their ratio, and the ratio of processor time, which a busy machine distorts less.
+every step), train one hidden ReLU layer with AdamW at 1e-3, and take turns in one process at the same number of threads: a step
+of PyTorch, ten of ours, late in training as far as Adam can tell. Printed are medians over turns, the ratio of wall times
+with a 95 % interval of its median, the ratio of processor times (which other work on the machine distorts less), and the peak
+memory of a process that only trains.
+
+A look is loss and accuracy of one subtask on 1024 strings. Floors are what a step cannot beat if nothing but its arithmetic
+took time: as a matrix product, at the rate of NumPy's here; and by tables of sixteen sums, at the rate at which the
+first cache gives vectors up here.
 
 Claims, wall time at two threads: at least 19 times at 500 subtasks and width 500, 28 at 500 and 100, 25 at 1000 and 500,
 200 at 10⁴ and 500; at 10⁵ and 500 a step costs at most twice that of 500 and 500, within 1 GiB.
-
-Last figures (two AMD EPYC cores with AVX-512, shared with other work; wall ratio at two threads, cpu ratio at one):
-500/500 24, 24; 500/100 25, 25 (short of 28); 1000/500 36, 37; 10⁴/500 237, 232; 10⁵/500 takes 1.2 times the step of
-500/500, and 0.75 GiB.
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-BATCH, N_BITS, K, EXPONENT = 20_000, 100, 3, 1.4
-SIZES = ((500, 500), (500, 100), (1000, 500), (10_000, 500))
+BATCH, N_BITS, K, EXPONENT, N_TEST = 20_000, 100, 3, 1.4, 1024
+SIZES = {
+    (500, 500): "≥ 19",
+    (500, 100): "≥ 28",
+    (1000, 500): "≥ 25",
+    (10_000, 500): "≥ 200",
+    (100_000, 500): "≤ 2 ×, 1 GiB",
+}
+TOGETHER = 10  # steps of ours in a turn
 
 
-def dense(n_subtasks: int, width: int) -> Callable[[], object]:
-    """A step of PyTorch: the batch, both passes, the optimiser."""
+def dense(n_subtasks: int, width: int) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A step of PyTorch (the batch, both passes, the optimiser), and a look at a subtask."""
     import torch
 
     rule = torch.arange(1, n_subtasks + 1, dtype=torch.float64) ** -EXPONENT
@@ -39,22 +50,30 @@ def dense(n_subtasks: int, width: int) -> Callable[[], object]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0)
     loss = torch.nn.CrossEntropyLoss()
 
-    def step() -> None:
-        subtask = torch.multinomial(rule, BATCH, replacement=True)
-        bits = torch.randint(2, (BATCH, N_BITS))
-        x = torch.zeros(BATCH, n_subtasks + N_BITS)
-        x[torch.arange(BATCH), subtask] = 1
+    def examples(subtask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        bits = torch.randint(2, (len(subtask), N_BITS))
+        x = torch.zeros(len(subtask), n_subtasks + N_BITS)
+        x[torch.arange(len(subtask)), subtask] = 1
         x[:, n_subtasks:] = bits
-        label = bits.gather(1, sets[subtask]).sum(dim=1) % 2
+        return x, bits.gather(1, sets[subtask]).sum(dim=1) % 2
+
+    def step() -> None:
+        x, label = examples(torch.multinomial(rule, BATCH, replacement=True))
         optimizer.zero_grad()
         loss(model(x), label).backward()
         optimizer.step()
 
-    return step
+    @torch.no_grad()
+    def look() -> tuple[float, float]:
+        x, label = examples(torch.full((N_TEST,), 7))
+        z = model(x)
+        return loss(z, label).item(), (z.argmax(dim=1) == label).double().mean().item()
+
+    return step, look
 
 
-def ours(n_subtasks: int, width: int, threads: int) -> Callable[[], object]:
-    """A step of the fast path, late in training as far as Adam can tell."""
+def ours(n_subtasks: int, width: int, threads: int) -> Any:
+    """A trainer of the fast path, late in training as far as Adam can tell."""
     import numpy as np
 
     from quanta.learners import _parity_data as data
@@ -64,75 +83,155 @@ def ours(n_subtasks: int, width: int, threads: int) -> Callable[[], object]:
     rng = np.random.default_rng(0)
     subtasks = data.parities(data.bit_sets("distinct", n_subtasks, N_BITS, K, rng), N_BITS)
     p = np.arange(1, n_subtasks + 1) ** -EXPONENT
-    stream = data.source(p / p.sum(), rng)
     state = engine.start(reference.initial(n_subtasks, N_BITS, width, 1, rng))
-    trainer = engine.Trainer(state, stream, subtasks, reference.Rule("adam", 1e-3, 0.0), BATCH, threads)
+    trainer = engine.Trainer(
+        state, data.source(p / p.sum(), rng), subtasks, reference.Rule("adam", 1e-3, 0.0), BATCH, threads
+    )
     trainer.run(30)  # compiles, and touches every row that is touched often
     state.step[()] += 20_000
     state.last[state.last > 0] += 20_000
-    return lambda: trainer.run(int(state.step) + 1)
+    return trainer
 
 
-def times(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
-    """Median wall and processor time of a step of each, in ms, taking turns; the quicker one makes more steps in a turn."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
-    for name, work in works.items():
-        work()
-        found[name].clear()
-    for _ in range(repeats):
-        for name, work in works.items():
-            for _ in range(1 if name == "dense" else 5):
-                wall, cpu = time.perf_counter(), time.process_time()
-                work()
-                found[name].append((1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu)))
-    return {
-        name: tuple(statistics.median(column) for column in zip(*rows, strict=True)) for name, rows in found.items()
-    }
+def looks(trainer: Any, width: int, shared: bool) -> Iterator[tuple[Any, Any]]:
+    """Losses and accuracies of subtasks, piece after piece."""
+    import numpy as np
+
+    from quanta.learners import _parity_exam as exam
+    from quanta.learners import _parity_reference as reference
+    from quanta.learners._parity_state import Look
+
+    for piece in exam.examine(trainer.state, trainer.subtasks, Look(width, np.uint64(7), N_TEST, shared, False)):
+        right = (piece.z > 0) == piece.label
+        yield reference.losses(piece.z, piece.label).mean(axis=1), right.mean(axis=1)
 
 
-def compare(threads: int, sizes: tuple[tuple[int, int], ...], repeats: int) -> None:
-    """A line for each size, in this process."""
+def timed(work: Callable[[], object], count: int = 1) -> tuple[float, float]:
+    """Wall and processor time, in ms, of one of so many that a piece of work does."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return 1e3 * (time.perf_counter() - wall) / count, 1e3 * (time.process_time() - cpu) / count
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Distribution-free 95 % interval of the median (the widest there is, where values are fewer than six)."""
+    from scipy.stats import binom
+
+    rank = int(binom.ppf(0.025, len(values), 0.5))
+    ordered = sorted(values)
+    return ordered[max(rank - 1, 0)], ordered[min(len(values) - rank, len(values) - 1)]
+
+
+def compare(n_subtasks: int, width: int, threads: int, turns: int) -> str:
+    """A row of the first table but for memory, and one of the second, in this process."""
     import torch
 
     torch.set_num_threads(threads)
-    for n_subtasks, width in sizes:
-        works = {"dense": dense(n_subtasks, width), "ours": ours(n_subtasks, width, threads)}
-        (dense_wall, dense_cpu), (wall, cpu) = times(works, max(2, repeats * 500 // max(n_subtasks, 500))).values()
-        print(
-            f"{n_subtasks:8d} {width:6d} {threads:8d} {dense_wall:12.1f} {wall:12.2f} {dense_wall / wall:8.1f} "
-            f"{dense_cpu / cpu:10.1f}", flush=True,
-        )  # fmt: skip
+    trainer = ours(n_subtasks, width, threads)
+
+    def steps() -> object:
+        return trainer.run(int(trainer.state.step) + TOGETHER)
+
+    if n_subtasks > 10_000:  # the dense batch alone would take 8 GB
+        mine = [timed(steps, TOGETHER) for _ in range(turns)]
+        return f"{'—':>11} {statistics.median(wall for wall, _ in mine):9.2f} {'—':>24} {'—':>9}"
+    step, look = dense(n_subtasks, width)
+    step(), steps()
+    pairs = [(timed(step), timed(steps, TOGETHER)) for _ in range(max(6, turns * 500 // max(n_subtasks, 500)))]
+    theirs, mine = (
+        [statistics.median(column) for column in zip(*side, strict=True)] for side in zip(*pairs, strict=True)
+    )
+    low, high = interval([a[0] / b[0] for a, b in pairs])
+    row = f"{theirs[0]:11.1f} {mine[0]:9.2f} {theirs[0] / mine[0]:8.1f} ({low:6.1f}–{high:6.1f}) {theirs[1] / mine[1]:9.1f}"
+    look()
+    seen = [statistics.median(timed(look)[0] for _ in range(20))]
+    for shared in (False, True):
+        done = list(itertools.islice(looks(trainer, width, shared), 1))
+        n = 20 * len(done[0][0])
+        work = lambda shared=shared: list(itertools.islice(looks(trainer, width, shared), 20))  # noqa: E731
+        seen.append(statistics.median(timed(work, n)[0] for _ in range(3)))
+    dense_look, own, common = seen
+    return f"{row}\n{dense_look:11.2f} {own:11.3f} {dense_look / own:7.1f} {common:11.3f} {dense_look / common:7.1f}"
 
 
-def alone(n_subtasks: int, width: int, threads: int, repeats: int) -> None:
-    """Time and memory of ours alone, in this process."""
-    (found,) = times({"ours": ours(n_subtasks, width, threads)}, repeats).values()
+def memory(n_subtasks: int, width: int, threads: int) -> str:
+    """Peak memory of this process, in GiB, after a few steps of ours."""
+    ours(n_subtasks, width, threads)
     words = Path("/proc/self/status").read_text(encoding="ascii").split()  # getrusage would tell what the parent had
-    peak = int(words[words.index("VmHWM:") + 1]) / 2**20
-    print(f"{n_subtasks:8d} {width:6d} {threads:8d} {'':12} {found[0]:12.2f}   peak memory {peak:.2f} GiB", flush=True)
+    return f"{int(words[words.index('VmHWM:') + 1]) / 2**20:.2f}"
+
+
+def floors(threads: int, widths: tuple[int, ...]) -> None:
+    """What the arithmetic of a step takes at least, on so many threads that do not hinder each other."""
+    import numpy as np
+    from numba import njit
+
+    from quanta.learners._parity_vectors import LANES, lookups, store, zero
+
+    rng = np.random.default_rng(0)
+    x, w = (rng.random(shape, dtype=np.float32) for shape in ((BATCH, N_BITS), (N_BITS, 500)))
+    product = min(timed(lambda: x @ w)[0] for _ in range(15)) / (500 * BATCH)  # ms of a column of an example
+
+    @njit(nogil=True)
+    def sums(words: np.ndarray, tables: np.ndarray, found: np.ndarray) -> None:
+        total = zero()
+        for s in range(words.size):
+            total = total + lookups(tables, 0, words[s], (0,) * 16)
+        store(found, 0, total)
+
+    words, tables = rng.integers(2**64, size=100_000, dtype=np.uint64), rng.random(16 * 256, dtype=np.float32)
+    found = np.zeros(LANES, dtype=np.float32)
+    sums(words, tables, found)
+    lookup = min(timed(lambda: sums(words, tables, found))[0] for _ in range(15)) / (16 * words.size)
+    print(
+        f"\nFloors of a step, on {threads} threads: one thread does {2e-6 * N_BITS / product:.0f} GFLOP/s, {1e-6 / lookup:.2f}e9 lookups/s"
+    )
+    for width in widths:
+        blocks = -(-width // LANES)
+        forward, backward = BATCH * blocks * -(-N_BITS // 4), BATCH * blocks * (N_BITS / 4 + 4)  # 4: tables are written
+        print(
+            f"width {width:4d}: {2 * BATCH * width * product / threads:7.2f} ms by matrix products, "
+            f"{(forward + backward) * lookup / threads:6.2f} ms by tables"
+        )
+
+
+def child(*flags: object) -> list[str]:
+    """What a process of its own prints."""
+    words = [sys.executable, __file__, *map(str, flags)]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.rstrip("\n").split("\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer steps and sizes")
-    parser.add_argument("--threads", type=int, nargs="*", default=[2, 1], help="numbers of threads, one after another")
-    parser.add_argument("--part", nargs=3, type=int, help=argparse.SUPPRESS)  # of a process of its own
+    parser.add_argument("--quick", action="store_true", help="fewer turns and sizes")
+    parser.add_argument("--threads", type=int, default=2, help="of both")
+    parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)  # of a process of its own
     options = parser.parse_args()
-    repeats = 5 if options.quick else 15
+    threads, turns = options.threads, 7 if options.quick else 25
     if options.part:
-        n_subtasks, width, threads = options.part
-        alone(n_subtasks, width, threads, repeats)
+        what, size = options.part[0], tuple(map(int, options.part[1:]))
+        print(compare(*size, threads, turns) if what == "compare" else memory(*size, threads))
         return
-    print("subtasks  width  threads     dense ms      ours ms    ratio  cpu ratio")
-    for threads in options.threads:
-        compare(threads, SIZES[:2] if options.quick else SIZES, repeats)
-        for n_subtasks in (500, 100_000):
-            words = [sys.executable, __file__, "--part", str(n_subtasks), "500", str(threads)]
-            subprocess.run([*words, *(["--quick"] if options.quick else [])], check=True)
+    sizes = list(SIZES)[:2] if options.quick else list(SIZES)
+    more = ["--threads", threads, *(["--quick"] if options.quick else [])]
+    print(
+        f"A step of {BATCH} examples, {threads} threads\nsubtasks width   PyTorch ms   ours ms     ratio (of medians; 95 %)  cpu ratio      asked  memory, GiB"
+    )
+    seen = []
+    for n_subtasks, width in sizes:
+        row, *look = child(*more, "--part", "compare", n_subtasks, width)
+        (peak,) = child(*more, "--part", "memory", n_subtasks, width)
+        print(f"{n_subtasks:8d} {width:5d}  {row} {SIZES[n_subtasks, width]:>10} {peak:>8}", flush=True)
+        seen += [f"{n_subtasks:8d} {width:5d}  {line}" for line in look]
+    print(
+        f"\nA look at a subtask, {N_TEST} strings\nsubtasks width   PyTorch ms   ours, own   ratio   ours, shared  ratio"
+    )
+    print("\n".join(seen))
+    floors(threads, (500, 100))
 
 
 if __name__ == "__main__":
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # threads that wait for each other do not take each other's time
+    # threads that wait for each other do not take each other's time; NumPy's one is timed alone
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     main()

@@ -145,12 +145,15 @@ class ParityNetwork(AbstractLearner):
         return 4 if self.hidden_progress else 2
 
     def memory_needed(self, n_subtasks: int, batch_size: int) -> int:
-        """Bytes of its weights, three times (a state, the next one in the making, and whole), and of a batch."""
+        """Bytes of its weights (three times in a state, and in the one made of it; once more caught up), and of a batch."""
         columns, rows = -(-self.width // 16) * 16, min(n_subtasks, batch_size)
         weights = n_subtasks - self.n_composites + self.n_bits + (self.depth - 1) * columns
-        work = 64 * self.n_bits + 3 * rows if self._fast else 4 * self.depth * reference.ROWS
-        examples = (70 + columns // 8) * max(batch_size, self.n_test, 16_384)
-        return 4 * columns * (9 * weights + work) + examples + 300 * n_subtasks
+        if self._fast:
+            numbers = 7 * weights + 64 * self.n_bits + 3 * rows + (self.n_test if self.test_bits == "shared" else 0)
+        else:
+            numbers = 9 * weights + 4 * self.depth * reference.ROWS
+        examples = (82 + columns // 8) * max(batch_size, self.n_test, 16_384)
+        return 4 * columns * numbers + examples + 300 * n_subtasks
 
     def kinds(self, n_subtasks: int) -> list[str] | None:
         """Atoms and composites, where there are composites."""
