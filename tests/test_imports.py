@@ -26,7 +26,14 @@ COMMANDS = [p.stem for p in MODULES if p.parent == ROOT and "_cli.main(" in p.re
 # Which files may import what, wherever in the file; and no other file may.
 RESERVED = {
     "torch": ("models/", "train.py", "_checkpoint.py"),
-    "matplotlib": ("plot.py", "_plot_style.py", "_plot_search.py", "_plot_autonomy.py", "_plot_progress.py", "_plot_views.py"),
+    "matplotlib": (
+        "plot.py",
+        "_plot_style.py",
+        "_plot_search.py",
+        "_plot_autonomy.py",
+        "_plot_progress.py",
+        "_plot_views.py",
+    ),
     "bokeh": ("report.py",),
     "dask": ("sweep.py",),
 }
