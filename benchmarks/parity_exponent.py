@@ -1,14 +1,18 @@
-"""Why is it not -1? Onset against frequency in the parity network, one thing changed at a time.
+r"""Why is it not -1? Onset against frequency in the parity network, one thing changed at a time.
 
     OMP_NUM_THREADS=1 python benchmarks/parity_exponent.py                    # all runs: an hour of one core
-    OMP_NUM_THREADS=1 python benchmarks/parity_exponent.py --only sgd,width-50 --seeds 0:4
-    python benchmarks/parity_exponent.py --table                              # only the tables, from finished runs
+    OMP_NUM_THREADS=1 python benchmarks/parity_exponent.py --only "sgd,,width 50" --seeds 0:4
+    python benchmarks/parity_exponent.py --table --published RECORD           # only the tables, from finished runs
+
+RECORD is a record of the published setting, an hour and a half of one core:
+
+    python -m quanta.simulate --learner parity_network --n-subtasks 500 --exponent 1.4 --n-bits 100 --k 3 --width 500 \
+        --batch-size 20000 --steps 200000 --n-checkpoints 300 --no-detect --out RECORD
 
 If a subtask is learned after so many examples of it, onset ∝ p^-1; measured is p^-0.81 (Michaud et al. 2023, figure A3).
 Each setting below differs from the first, ``base``, in what its name says. Runs are kept in ``runs/parity-exponent`` and
 not made twice; the tables in ``results`` hold, of every run and subtask that was learned, between which checkpoints it
-was (by three criteria), and, of every run and checkpoint, the mean loss and the pace of Adam.
-
+was (by three criteria), and, of every run, the mean loss at checkpoints.
 """
 
 import argparse
@@ -28,6 +32,7 @@ from quanta.learners import ParityNetwork
 
 HERE = Path(__file__).parent
 TIMES, LOSSES = HERE / "results" / "parity_exponent.csv", HERE / "results" / "parity_exponent_losses.csv"
+FIRST = 100  # step whose mean loss is kept; before it nothing is learned
 BITS = math.log(2)
 CRITERIA: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]] = {
     "tenth": lambda run: run["loss"] < 0.1 * BITS,  # as published
@@ -154,18 +159,6 @@ def checkpoints(steps: int) -> np.ndarray:
     return np.unique(np.concatenate([[0], from_ten.round()]).astype(int))
 
 
-def paces(state: Any) -> dict[str, np.ndarray]:
-    """By what Adam divides: roots of the second moments, corrected, of bits (median and mean square) and control bits."""
-    passed = 1 - 0.999 ** max(int(state.step), 1)
-    bits = state.bits[2]
-    if not state.step or not bits.any():  # SGD has none
-        return {"median": np.array(np.nan), "rms": np.array(np.nan), "own": np.full(state.frequencies.size, np.nan)}
-    bits = bits[bits > 0] / passed
-    aged = 0.999 ** (int(state.step) - state.last)
-    rows = state.controls[2].mean(axis=1) * aged / passed
-    return {"median": np.median(np.sqrt(bits)), "rms": np.sqrt(bits.mean()), "own": np.sqrt(rows[state.on[state.begin[:-1]]])}  # fmt: skip
-
-
 def advanced(world: World, state: Any, step: int) -> Any:
     """State at a step; where Adam's divisors are shared, they are made equal every 20 steps, of the thousand they remember."""
     while world.shared and int(state.step) < step:
@@ -187,7 +180,7 @@ def train(world: World, seed: int) -> dict[str, np.ndarray]:
     learnable = (p > 0) & (np.arange(p.size) < p.size - learner.n_composites)
     for at in step:
         state = advanced(world, state, int(at))
-        seen.append(learner.measure(state) | paces(state))
+        seen.append(learner.measure(state))
         if np.all(seen[-1]["loss"][learnable] < 0.1 * BITS):
             break
     found = {name: np.stack([one[name] for one in seen], axis=-1).astype(np.float32) for name in seen[0]}
@@ -207,19 +200,17 @@ def tabulate(runs: Path, published: Path | None) -> None:
     for name, seed, run in finished(runs, published):
         p, step = run["frequency"], run["step"].astype(int)
         ends = {one: between(step, learned(run)) for one, learned in CRITERIA.items()}
-        for k in np.flatnonzero(np.isfinite(ends["half"][1]) & (p > 0)):
+        ever = np.any([np.isfinite(by) for _, by in ends.values()], axis=0)
+        for k in np.flatnonzero(ever & (p > 0)):
             found = {
                 f"{one}_{word}": f"{at[k]:.0f}"
                 for one, pair in ends.items()
                 for word, at in zip(("after", "by"), pair, strict=True)
             }
             times.append({"setting": name, "seed": seed, "subtask": k, "frequency": f"{p[k]:.6g}"} | found)
-        for i, at in list(enumerate(step))[-1 if ", p " in name else 0 :]:
-            rms, median = run["rms"][i], run["median"][i]
-            losses.append({
-                "setting": name, "seed": seed, "step": at, "loss": f"{p @ run['loss'][:, i]:.5g}", "rms": f"{rms:.4g}",
-                "median": f"{median:.4g}",
-            })  # fmt: skip
+        mean = p @ run["loss"]
+        some = np.flatnonzero(step >= FIRST)[-1 if ", p " in name else 0 :]
+        losses += [{"setting": name, "seed": seed, "step": step[i], "loss": f"{mean[i]:.5g}"} for i in some]
     for path, rows in ((TIMES, times), (LOSSES, losses)):
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -237,11 +228,7 @@ def finished(runs: Path, published: Path | None) -> Iterator[tuple[str, int, dic
                     yield name, seed, dict(run)
     if published:
         ds = record.load(published)
-        none = np.full(ds.sizes["step"], np.nan)
-        yield "published", 0, {
-            "frequency": ds["frequency"].values, "step": ds["step"].values, "loss": ds["loss"].values,
-            "accuracy": ds["accuracy"].values, "rms": none, "median": none,
-        }  # fmt: skip
+        yield "published", 0, {name: ds[name].values for name in ("frequency", "step", "loss", "accuracy")}
 
 
 def kept(runs: Path, name: str, seed: int) -> Path:
@@ -252,37 +239,24 @@ def kept(runs: Path, name: str, seed: int) -> Path:
 def onsets(setting: str, criterion: str = "tenth") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Frequencies, and between which steps subtasks were learned, from the tables: (n_runs, n_subtasks) each.
 
-    Of subtasks alone, all frequencies of a seed are taken together.
+    Of subtasks alone, all frequencies of a seed are taken together; where a seed lacks one, a frequency of 0 stands.
     """
     names = [name for name in [*WORLDS, "published"] if name == setting or name.startswith(f"{setting}, p ")]
-    seeds, ends = rows_of(TIMES, names), rows_of(LOSSES, names)
-    found = []
-    for seed in sorted({int(row["seed"]) for row in ends}):
-        columns = []
-        for name in names:
-            steps = [int(row["step"]) for row in ends if (row["setting"], int(row["seed"])) == (name, seed)]
-            if not steps:
-                continue
-            p = frequencies_of(name)
-            after, by = np.full(p.size, float(max(steps))), np.full(p.size, np.inf)
-            for row in seeds:
-                if (row["setting"], int(row["seed"])) == (name, seed) and row[f"{criterion}_by"] != "inf":
-                    after[int(row["subtask"])], by[int(row["subtask"])] = (
-                        float(row[f"{criterion}_after"]),
-                        float(row[f"{criterion}_by"]),
-                    )
-            some = p > 0
-            columns.append((p[some], after[some], by[some]))
-        found.append([np.concatenate(arrays) for arrays in zip(*columns, strict=True)])
-    size = max(one[0].size for one in found)  # a seed may lack a frequency
-    padded = [
-        [
-            np.pad(array, (0, size - array.size), constant_values=fill)
-            for array, fill in zip(one, (0, 1, 1), strict=True)
-        ]
-        for one in found
+    ends = {(row["setting"], int(row["seed"])): float(row["step"]) for row in rows_of(LOSSES, names)}  # the last stays
+    runs = {}
+    for (name, seed), end in ends.items():
+        p = frequencies_of(name)
+        runs[name, seed] = np.stack([p, np.full(p.size, end), np.full(p.size, np.inf)])
+    for row in rows_of(TIMES, names):
+        by = float(row[f"{criterion}_by"])
+        if math.isfinite(by):
+            runs[row["setting"], int(row["seed"])][1:, int(row["subtask"])] = float(row[f"{criterion}_after"]), by
+    seeds = sorted({seed for _, seed in runs})
+    joined = [
+        np.concatenate([run[:, run[0] > 0] for (_, one), run in runs.items() if one == seed], axis=1) for seed in seeds
     ]
-    p, after, by = (np.stack(arrays) for arrays in zip(*padded, strict=True))
+    most = max(run.shape[1] for run in joined)
+    p, after, by = np.stack([np.pad(run, ((0, 0), (0, most - run.shape[1]))) for run in joined], axis=1)
     return p, after, by
 
 

@@ -129,7 +129,9 @@ def _log_between(v: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 def _ratio(u: np.ndarray, log_mass: np.ndarray) -> np.ndarray:
     """Density at u over the mass of the interval."""
-    return np.exp(-(np.where(np.isfinite(u), u, 0) ** 2) / 2 - 0.5 * math.log(2 * math.pi) - log_mass) * np.isfinite(u)
+    ends = np.isfinite(u)  # where it does not, the density is 0, however small the mass
+    log_density = np.where(ends, -(np.where(ends, u, 0) ** 2) / 2 - 0.5 * math.log(2 * math.pi), -np.inf)
+    return np.exp(log_density - log_mass)
 
 
 def profile(columns: np.ndarray, data: Data, best: Fit, drop: float) -> tuple[float, float]:

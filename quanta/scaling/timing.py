@@ -50,8 +50,9 @@ class Timing:
     """Of the intervals."""
 
     def onset(self, frequencies: np.ndarray) -> np.ndarray:
-        """Median onset at these frequencies, same shape."""
-        return np.exp(self.constant - self.exponent * np.log(frequencies))
+        """Median onset at these frequencies, same shape and in the unit of the fit; of what never occurs, inf (γ > 0)."""
+        with np.errstate(divide="ignore"):
+            return np.exp(self.constant - self.exponent * np.log(np.asarray(frequencies, dtype=np.float64)))
 
 
 def timing(record: "xr.Dataset", *, left: float = 0.1, confidence: float = 0.95) -> Timing:
