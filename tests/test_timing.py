@@ -137,6 +137,24 @@ def test_checkpoints_a_little_apart_are_as_good_as_exact_times():
     assert close.scatter == pytest.approx(exact.scatter, abs=1e-3)
 
 
+def test_a_few_learned_of_hundreds_are_fitted_though_the_fit_begins_where_the_others_are_impossible():
+    p = Zipf(n_subtasks=500, exponent=1.4).probabilities()
+    after, by = np.full((3, p.size), END), np.full((3, p.size), np.inf)
+    by[0, :5], by[1, [0, 1, 3]] = (360, 775, 2785, 2450, 3165), (316, 775, 1897)
+    by[2, [0, 1, 2, 3, 5]] = 409, 1897, 4645, 3597, 1897  # least squares of these is a parabola that comes down again
+    after[np.isfinite(by)] = 0.87 * by[np.isfinite(by)]
+    found = fit_timing(p, after, by)
+    assert np.isfinite([found.curvature, *found.interval, *found.curvature_interval]).all()
+    assert found.interval[0] < found.exponent < found.interval[1]
+    assert found.exponent > found.naive_exponent
+
+
+def test_what_never_occurs_is_never_learned():
+    onset = fit_timing(P, *seen(onsets(np.random.default_rng(10)))).onset(np.array([0.5, 0.0]))
+    assert np.isfinite(onset[0])
+    assert onset[1] == np.inf
+
+
 def test_two_subtasks_give_a_slope_and_no_interval():
     found = fit_timing(np.array([0.5, 0.25]), np.array([100.0, 200.0]), np.array([100.0, 200.0]))
     assert found.exponent == pytest.approx(1.0, abs=1e-6)
@@ -159,6 +177,7 @@ def test_subtasks_that_never_occur_are_left_out():
         (P, np.full(60, 20.0), np.full(60, 10.0), "by one not before it"),
         (np.full(60, np.nan), np.full(60, 20.0), np.full(60, 30.0), "no frequency is above 0"),
         (P[:3], np.full(60, 20.0), np.full(60, 30.0), "expected one for all"),
+        (np.stack([P, P]), np.full((3, 60), 20.0), np.full((3, 60), 30.0), "expected one for all"),
     ],
 )
 def test_what_has_no_slope_is_refused(p, after, by, message):

@@ -197,7 +197,7 @@ class _Onsets(NamedTuple):
 def _runs(frequency: np.ndarray, after: np.ndarray, by: np.ndarray) -> list[_Onsets]:
     """Of each run the subtasks that occur in it."""
     p, after, by = (np.atleast_2d(np.asarray(array, dtype=np.float64)) for array in (frequency, after, by))
-    if after.shape != by.shape or after.ndim != 2 or p.shape[1] != by.shape[1]:
+    if after.shape != by.shape or by.ndim != 2 or p.shape not in {by.shape, (1, by.shape[1])}:
         raise InputError(
             f"frequency, after and by have shapes {p.shape}, {after.shape} and {by.shape}; expected one for all."
         )
