@@ -1,11 +1,11 @@
 r"""Scaling of the parity network, beside what was published of it: onsets, steps, widths, data.
 
-    python benchmarks/parity_scaling.py report                   # tables and figure, from what is kept here; seconds
+    python benchmarks/parity_scaling.py report                   # tables and figure, from what is kept here; half a minute
     python benchmarks/parity_scaling.py widths --alpha 0.2       # six minutes on one core for each alpha
     python benchmarks/parity_scaling.py widths --alpha 0.4 --steps 50000
     python benchmarks/parity_scaling.py batch --alpha 0.4        # six minutes
     python benchmarks/parity_scaling.py data --alpha 0.4         # five minutes
-    python benchmarks/parity_scaling.py collect                  # the runs of both, into results/parity_scaling.csv
+    python benchmarks/parity_scaling.py collect                  # the runs of all, into results/parity_scaling*.csv
     python benchmarks/parity_scaling.py thin runs/parity-published    # the run below, into runs/parity-network.nc
 
 500 parities of 3 of 100 bits, p ∝ k^-(alpha + 1); one hidden ReLU layer, Adam at 1e-3; seed 0. A run that is there already is
@@ -25,6 +25,7 @@ fits are least squares in log-log over windows of their own, without an irreduci
 
 import argparse
 import csv
+import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ SWEEPS = {  # kind of row: exponent
     "data": "alpha_D",
 }
 FIELDS = ("kind", "alpha", "size", "step", "last", "loss", "learned", "seconds")
-RESULTS, EXPONENTS = (HERE / "results" / f"parity_{name}.csv" for name in ("scaling", "exponents"))
+RESULTS, FALLS, EXPONENTS = (HERE / "results" / f"parity_scaling{end}.csv" for end in ("", "_falls", "_exponents"))
 KEPT, FIGURE = HERE / "runs" / "parity-network.nc", HERE / "figures" / "parity_scaling.png"
 OVER, WAIT = 1.15, 3000  # a mean test loss so many times its lowest, after so many steps, will not come back
 
@@ -116,7 +117,7 @@ def sweep(kind: str, alpha: float, runs: Path, steps: int | None) -> None:
 
 
 def collect(runs: Path) -> list[dict[str, Any]]:
-    """What the tables need of the sweeps: losses of widths at some steps, of data at their lowest; curves at width 300."""
+    """What the tables need of the sweeps: losses of widths at some steps, of data at their lowest."""
     found = []
     for path in sorted(runs.glob("*.nc")):
         sort, alpha, size = path.stem.split("-")
@@ -137,8 +138,23 @@ def _kept(sort: str, step: np.ndarray, mean: np.ndarray, size: int) -> list[tupl
     if sort == "batch":
         return [("batch 20000", early)]
     found = [("widths", late)] + ([("widths, later", -1)] if step[-1] > 1.5 * step[late] else [])
-    found += [("batch 4000", early)] if size in COMPARED else []
-    return found + ([("steps", int(i)) for i in np.flatnonzero(step >= 100)] if size == WIDTHS[-1] else [])
+    return found + ([("batch 4000", early)] if size in COMPARED else [])
+
+
+def falls(runs: Path) -> list[dict[str, Any]]:
+    """How the mean loss of the widest networks falls with steps."""
+    name, found = "alpha_S, 500 to 15000", []
+    for path in sorted(runs.glob(f"widths-*-{WIDTHS[-1]}.nc")):
+        step, loss, p = curves(record.load(path))
+        fit = fits.falls_of_subtasks(step, loss, p, {name: WINDOWS[name]}, np.random.default_rng(0))[name]
+        found.append({"kind": "fall", "alpha": float(path.stem.split("-")[1])} | fit._asdict())
+    return found
+
+
+def curves(ds: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Steps from 100 on, the loss of each subtask at them, and the frequencies."""
+    later = ds.isel(step=ds["step"].values >= 100)
+    return later["step"].values, later["loss"].values.astype(float), later["frequency"].values
 
 
 def thin(run: Path) -> None:
@@ -169,8 +185,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def law(ds: xr.Dataset) -> list[dict[str, Any]]:
     """The run of the published figure: when subtasks converge, and how the mean loss falls."""
-    later = ds.isel(step=ds["step"].values >= 100)
-    step, loss, p = later["step"].values, later["loss"].values.astype(float), later["frequency"].values
+    step, loss, p = curves(ds)
     rng = np.random.default_rng(0)
     t = fits.converged_at(step, loss)
     known = np.isfinite(t)
@@ -178,9 +193,8 @@ def law(ds: xr.Dataset) -> list[dict[str, Any]]:
     line = np.polyfit(np.log(p[known]), np.log(t[known]), 1)
     print(f"converged, below .1 bits: {known.sum()} of {len(p)} (published about 35 to 40)")
     print(f"the first at step {np.nanmin(t):.0f}, of frequency {p[np.nanargmin(t)]:.3f} (published about 700, .33)")
-    print(
-        f"line: T = {np.exp(line[1]):.0f} p^{line[0]:.3f}; T p from {np.nanmin(t * p):.0f} to {np.nanmax(t * p):.0f} (published 80)"
-    )
+    spread = f"T p from {np.nanmin(t * p):.0f} to {np.nanmax(t * p):.0f} (published 80)"
+    print(f"line: T = {np.exp(line[1]):.0f} p^{line[0]:.3f}; {spread}")
     ours = np.exp(np.polyval(line, np.log(p)))
     rows = [entry("onset", 0.4, fits.Fit(-gamma.value, -gamma.high, -gamma.low, gamma.n))]
     falls = fits.falls_of_subtasks(step, loss, p, WINDOWS, rng)
@@ -196,9 +210,13 @@ def law(ds: xr.Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def sweeps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def sweeps(rows: list[dict[str, Any]], fallen: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Exponents of the sweeps, for each alpha there is."""
+    window = WINDOWS["alpha_S, 500 to 15000"]
     found = []
+    for row in fallen:
+        fit, p = fits.Fit(row["value"], row["low"], row["high"], len(window)), frequencies(row["alpha"])
+        found.append(entry("alpha_S, width 300", row["alpha"], fit, at_500=fits.stepped(p, 80 / p, window)))
     for alpha in sorted({row["alpha"] for row in rows}):
         p = frequencies(alpha)
         for kind, name in SWEEPS.items():
@@ -215,20 +233,21 @@ def sweeps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             found.append(entry(name, alpha, flipped, free, floor, at_500))
             if kind == "data" and (learned > 0).sum() >= 3:
                 found.append(entry("n(D)", alpha, fits.slope(size[learned > 0], learned[learned > 0])))
-        curve = of(rows, "steps", alpha)
-        if curve:
-            step, mean = (np.array([row[key] for row in curve]) for key in ("step", "loss"))
-            window = WINDOWS["alpha_S, 500 to 15000"]
-            value = fits.fall(step, mean, window)
-            found.append(
-                entry(
-                    "alpha_S, width 300",
-                    alpha,
-                    fits.Fit(value, np.nan, np.nan, len(window)),
-                    at_500=fits.stepped(p, 80 / p, window),
-                )
-            )
     return sorted(found, key=lambda row: (row["quantity"], row["alpha"]))
+
+
+def risen(rows: list[dict[str, Any]]) -> list[str]:
+    """Where a wider network is worse than the next narrower one."""
+    pairs = [
+        (old, new)
+        for kind in SWEEPS
+        for old, new in itertools.pairwise([row for row in rows if row["kind"] == kind])
+        if kind != "data" and old["alpha"] == new["alpha"] and new["loss"] > old["loss"]
+    ]
+    return [
+        f"{new['kind']}, alpha {new['alpha']:g}: {old['loss']:.3f} nats at {old['size']:.0f}, {new['loss']:.3f} at {new['size']:.0f}"
+        for old, new in pairs
+    ]
 
 
 def of(rows: list[dict[str, Any]], kind: str, alpha: float) -> list[dict[str, Any]]:
@@ -289,10 +308,10 @@ def ranged(value: float, low: float, high: float) -> str:
 
 def report() -> None:
     """Tables on stdout; exponents and the figure into their places."""
-    rows = read(RESULTS) if RESULTS.exists() else []
-    ds = record.load(KEPT) if KEPT.exists() else None
-    found = (law(ds) if ds is not None else []) + sweeps(rows)
+    rows, ds = read(RESULTS), record.load(KEPT)
+    found = law(ds) + sweeps(rows, read(FALLS))
     print(table(found))
+    print(f"one seed, so chance shows: {'; '.join(risen(rows))}")
     write(EXPONENTS, [{name: round(x, 4) if isinstance(x, float) else x for name, x in row.items()} for row in found])
     draw(ds, rows, found, FIGURE)
 
@@ -313,6 +332,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "collect":
         write(RESULTS, collect(options.runs))
+        write(FALLS, falls(options.runs))
     elif options.command == "thin":
         thin(options.run)
     elif options.command == "report":

@@ -15,12 +15,12 @@ from quanta._plot_style import ACCENT, GREY, INK, PALE, label
 BIT = np.log(2)  # losses are kept in nats and shown in bits, as published
 
 
-def draw(ds: xr.Dataset | None, rows: list[dict[str, Any]], found: list[dict[str, Any]], path: Path) -> None:
-    """Draw and save it; what is not there yet is left empty.
+def draw(ds: xr.Dataset, rows: list[dict[str, Any]], found: list[dict[str, Any]], path: Path) -> None:
+    """Draw and save it.
 
     Parameters
     ----------
-    ds : xr.Dataset, optional
+    ds : xr.Dataset
         The run of the published figure.
     rows, found : list of dict
         Runs of the sweeps, and the table of exponents.
@@ -29,21 +29,18 @@ def draw(ds: xr.Dataset | None, rows: list[dict[str, Any]], found: list[dict[str
     """
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(10, 8), layout="constrained")
+        figure.get_layout_engine().set(wspace=0.04, hspace=0.05)
         (subtasks, onsets), (widths, data) = figure.subplots(2, 2)
-    if ds is not None:
-        _draw_subtasks(subtasks, ds, found)
-        _draw_onsets(onsets, ds, found)
+    _draw_subtasks(subtasks, ds, found)
+    _draw_onsets(onsets, ds, found)
     _draw_sweep(widths, rows, found, "widths", "alpha_N")
     _draw_sweep(data, rows, found, "data", "alpha_D")
-    label(subtasks, "steps", "test loss, bits", "Subtasks (colour: frequency) and their mean")
+    label(subtasks, "steps", "test loss, bits", "60 of 500 subtasks (light: frequent), and the mean of all")
     label(onsets, "frequency of the subtask", "steps until below .1 bits", "When subtasks converge")
-    label(widths, "width", "mean test loss, bits", "Widths, after 25,000 steps of 4000 (squares: 10,000 of 20000)")
-    label(
-        data,
-        "training examples",
-        "lowest mean test loss, bits",
-        "Data, stopped early (hollow: still falling at the last step)",
-    )
+    widths.set_xticks([10, 30, 100, 300], ["10", "30", "100", "300"])
+    label(widths, "width", "mean test loss, bits", "Widths, one network each, 25,000 steps of 4000")
+    title = "Data, one network each (hollow: falling to its last step)"
+    label(data, "training examples", "lowest mean test loss, bits", title)
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=150, facecolor="white")
 
@@ -97,29 +94,33 @@ def _draw_onsets(axes: Axes, ds: xr.Dataset, found: list[dict[str, Any]]) -> Non
 
 
 def _draw_sweep(axes: Axes, rows: list[dict[str, Any]], found: list[dict[str, Any]], kind: str, quantity: str) -> None:
-    """Loss against size for each alpha, with the line of the published window and its slope beside theirs."""
+    """Loss against size for each alpha, joined, with the line of the published window and its slope beside theirs."""
     axes.set(xscale="log", yscale="log")
-    alphas = sorted({row["alpha"] for row in rows if row["kind"] == kind})
-    for alpha in alphas:
+    for alpha in sorted({row["alpha"] for row in rows if row["kind"] == kind}):
         colour = mpl.colormaps["viridis"](1.7 * alpha - 0.24)
-        some = [row for row in rows if row["kind"] == kind and row["alpha"] == alpha]
-        size, loss = (np.array([row[key] for row in some]) for key in ("size", "loss"))
-        full = np.array([kind != "data" or row["step"] < row["last"] for row in some])
+        size, loss, full = _points(rows, kind, alpha)
+        axes.plot(size, loss, color=colour, lw=0.7, alpha=0.6)
         row, name = _of(found, quantity, alpha), f"α = {alpha:g}"
         if row is not None:
             name += f": {row['ours']:.2f} ours, {row['published']:.2f} published, {row['theory']:.2f} theory"
             used = slice(len(size) - int(row["n"]), None)
             line = np.polyfit(np.log(size[used]), np.log(loss[used]), 1)
-            axes.plot(size[used], np.exp(np.polyval(line, np.log(size[used]))) / BIT, color=colour, lw=1.2)
-        axes.plot(size[full], loss[full] / BIT, "o", ms=5, color=colour, label=name)
-        axes.plot(size[~full], loss[~full] / BIT, "o", ms=5, color=colour, mfc="white")
-        larger = [row for row in rows if (row["kind"], row["alpha"]) == ("batch 20000", alpha) and kind == "widths"]
-        axes.plot(
-            [row["size"] for row in larger], [row["loss"] / BIT for row in larger], "s", ms=5, color=colour, mfc="white"
-        )
-    if alphas:
-        axes.legend(frameon=False, fontsize=8, loc="lower left")
+            axes.plot(size[used], np.exp(np.polyval(line, np.log(size[used]))), color=colour, lw=1.4, ls="--")
+        axes.plot(size[full], loss[full], "o", ms=5, color=colour, label=name)
+        axes.plot(size[~full], loss[~full], "o", ms=5, color=colour, mfc="white")
+        larger, row = _points(rows, "batch 20000", alpha), _of(found, "alpha_N, 10,000 steps of 20000", alpha)
+        if kind == "widths" and row is not None:
+            name = f"α = {alpha:g}, 10,000 steps of 20000: {row['ours']:.2f}"
+            axes.plot(*larger[:2], "s-", ms=5, lw=0.7, color=colour, mfc="white", label=name)
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
     ticks = [0.1, 0.2, 0.3, 0.5, 0.7, 1.0]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.grid(which="major", color=PALE, lw=0.6)
+
+
+def _points(rows: list[dict[str, Any]], kind: str, alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sizes, losses in bits, and whether each had stopped falling before its last step, as only those of data do."""
+    some = [row for row in rows if row["kind"] == kind and row["alpha"] == alpha]
+    size, loss = (np.array([row[key] for row in some]) for key in ("size", "loss"))
+    return size, loss / BIT, np.array([kind != "data" or row["step"] < row["last"] for row in some], dtype=bool)

@@ -129,11 +129,13 @@ def falls_of_subtasks(
     t = converged_at(step, loss)
     known = np.isfinite(t)
     residual = np.zeros(len(p))
-    residual[known] = np.log(t[known]) - np.polyval(np.polyfit(np.log(p[known]), np.log(t[known]), 1), np.log(p[known]))
+    x, y = np.log(p[known]), np.log(t[known])
+    residual[known] = y - np.polyval(np.polyfit(x, y, 1), x)
+    scatter = residual[known] * np.sqrt(len(x) / (len(x) - 2))  # a line through few points passes too near them
     log_step = np.log(step)
     draws: dict[str, list[float]] = {name: [] for name in windows}
     for _ in range(n_draws):
-        shift = rng.choice(residual[known], size=len(p)) - residual
+        shift = rng.choice(scatter, size=len(p)) - residual
         mean = sum(
             share * np.interp(log_step - d, log_step, curve) for share, d, curve in zip(p, shift, loss, strict=True)
         )
