@@ -1,6 +1,6 @@
 r"""What the test of composition says of parity networks, beside the controls that could refute it.
 
-    python benchmarks/parity_composition.py                     # judge the recorded runs: seconds
+    python benchmarks/parity_composition.py                     # judge the recorded runs: half a minute
     python benchmarks/parity_composition.py --simulate          # make them anew: a quarter of an hour on one core
     python benchmarks/parity_composition.py --also runs/mine --controls runs/mine-kernel runs/mine-tabular
     python benchmarks/parity_composition.py --thin runs/published-kernel runs/published-tabular
@@ -11,12 +11,13 @@ weights, learns 16 strings of each subtask by heart: how sharp linear learning w
 ``linearised``, the same trained on the network's own batches, shows whether it does succeed there. Widths of drops are
 from 10 to 90 %, in decades of steps.
 
-The run of the published figure is the one of `benchmarks/parity_scaling.py`, and too long for --simulate. Of its controls, half
-an hour for the flow and seven minutes for the table, --thin keeps what the test reads, in three digits:
+The run of the published figure is that of `benchmarks/parity_scaling.py`, and too long for --simulate. Of its controls, half
+an hour for the flow and less for the table, --thin keeps what the test reads, in three digits:
 
     python -m quanta.simulate --learner parity_network --n-subtasks 500 --exponent 1.4 --n-bits 100 --k 3 --width 500 \
         --batch-size 20000 --n-checkpoints 150 --no-detect --steps 10000000 --control "kernel(n_inputs=6)" --out runs/published-kernel
-    …  --steps 200000 --control tabular --out runs/published-tabular
+    python -m quanta.simulate --learner parity_network --n-subtasks 500 --exponent 1.4 --n-bits 100 --k 3 --width 500 \
+        --batch-size 20000 --n-checkpoints 150 --no-detect --steps 200000 --control tabular --out runs/published-tabular
 """
 
 import argparse

@@ -1,9 +1,9 @@
 r"""Scaling of the parity network, beside what was published of it: onsets, steps, widths, data.
 
     python benchmarks/parity_scaling.py report                   # tables and figure, from what is kept here; half a minute
-    python benchmarks/parity_scaling.py widths --alpha 0.2       # six minutes on one core for each alpha
-    python benchmarks/parity_scaling.py widths --alpha 0.4 --steps 50000
-    python benchmarks/parity_scaling.py batch --alpha 0.4        # six minutes
+    python benchmarks/parity_scaling.py widths --alpha 0.2       # five minutes on one core for each alpha
+    python benchmarks/parity_scaling.py widths --alpha 0.4 --steps 50000   # ten minutes
+    python benchmarks/parity_scaling.py batch --alpha 0.4        # five minutes
     python benchmarks/parity_scaling.py data --alpha 0.4         # five minutes
     python benchmarks/parity_scaling.py collect                  # the runs of all, into results/parity_scaling*.csv
     python benchmarks/parity_scaling.py thin runs/parity-published    # the run below, into runs/parity-network.nc
