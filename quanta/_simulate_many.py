@@ -161,7 +161,7 @@ class _Many:
             run.drop()
         else:
             run.save()
-        if run.done > 1:
+        if run.done:
             self.made[i] = run.record()
 
     def records(self) -> "list[xr.Dataset | None]":

@@ -104,10 +104,16 @@ class Run:
                 measured["exposures"] = self.state.hits
             sound = np.abs(measured["loss"]) <= _LARGEST
             if not sound.all():
-                raise Overflow(target, int(np.argmin(sound)) if sound.any() else None, "Lower the learning rate.")
+                raise Overflow(target, int(np.argmin(sound)) if sound.any() else None, self._lower)
             self._keep(measured)
             self._save_if_due()
             tell(self)
+
+    @property
+    def _lower(self) -> str:
+        """What to do about a loss that is not finite."""
+        rate = self.learner.learning_rate
+        return "Lower the rate." if rate is None else f"Lower the rate, which is {rate}."
 
     def _stride(self, target: int) -> None:
         """Go on to a checkpoint, or if each step takes its time, for a few seconds."""
@@ -232,7 +238,8 @@ def execute(plan: Plan, kept: Path | None = None, *, resume: bool = False, progr
             run.drop()
         else:
             run.save()
-        stopped.record = run.record() if run.done > 1 else None  # type: ignore[union-attr]
+        least = 1 if isinstance(stopped, Overflow) else 2  # what was interrupted so early had not begun
+        stopped.record = run.record() if run.done >= least else None  # type: ignore[union-attr]
         raise
     if kept is not None and kept.exists():  # what comes after may take long, too
         run.save()

@@ -419,11 +419,36 @@ def test_what_cannot_be_is_refused_in_one_line(fields, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("depth", [1, 2])
-def test_a_learner_that_diverges_names_the_step(depth):
-    learner, state = begun(descent="sgd", rate=1e30, depth=depth)
-    with np.errstate(all="ignore"), pytest.raises(Overflow, match=r"at step \d;.*Lower the rate, which is 1e\+30"):
-        learner.advance(state, 100)
+def first_bad_step(learner, state, most):
+    """The first step, counted from 1, at which the reference's loss is not finite; None if there is none."""
+    now, batch_size = reference.State(*map(state.layer, range(3)), 0), int(state.batch_size)
+    for step in range(most):
+        batch = data.draw(learner._stream(state), state.subtasks, step * batch_size, batch_size)
+        loss, gradient = reference.gradients(now.weights, state.subtasks, batch)
+        if not np.isfinite(loss):
+            return step + 1
+        now = reference.move(now, gradient, learner._rule)
+    return None
+
+
+@pytest.mark.parametrize(("descent", "stable"), [("sgd", {1.0}), ("adam", {1.0, 1e12})])
+@pytest.mark.parametrize("rate", [1.0, 1e12, 1e20, 1e25, 1e39, 1e300])
+@np.errstate(all="ignore")
+def test_all_paths_stop_at_the_first_step_whose_loss_is_not_finite_and_name_it(descent, stable, rate):
+    how = {"descent": descent, "rate": rate}
+    stopped = {}
+    for depth, kernels in ((1, "tables"), (1, "blas"), (2, "blas")):
+        learner, state = begun(depth=depth, kernels=kernels, **how)
+        try:
+            learner.advance(state, 60)
+        except Overflow as error:
+            stopped[depth, kernels] = error.time
+            said = f"the loss is not finite at step {error.time}; expected it to stay finite. Lower the rate, which is {rate}."
+            assert str(error) == said
+    expected = {depth: first_bad_step(*begun(depth=depth, kernels="blas", **how), 60) for depth in (1, 2)}
+    assert stopped.get((1, "tables")) == stopped.get((1, "blas")) == expected[1]
+    assert stopped.get((2, "blas")) == expected[2]
+    assert (expected[1] is None) == (rate in stable)
 
 
 def test_only_composites_are_of_another_kind():

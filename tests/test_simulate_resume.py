@@ -229,11 +229,26 @@ def test_to_resume_where_nothing_is_begins_anew(tmp_path):
 
 def test_an_overflow_leaves_nothing_to_go_on_with(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(_simulate_run, "_SAVE_EVERY", -1.0)
-    flags = [*FLAGS, "--descent", "sgd", "--rate", "1e12"]
+    flags = [*FLAGS, "--descent", "sgd", "--rate", "1e25"]
     assert simulate.main(flags) == 2
     (line,) = capfd.readouterr().err.splitlines()
-    assert re.search(r"error: the loss is not finite at step \d+; .* Lower the (rate|learning rate)", line)
+    assert re.search(
+        r"error: the loss( of subtask \d)? is not finite at step \d; .* Lower the rate, which is 1e\+25\.", line
+    )
     assert not list(tmp_path.glob("*/*checkpoint*"))
+
+
+@pytest.mark.parametrize("kernels", ["tables", "blas"])
+def test_what_diverges_at_once_keeps_the_record_of_its_first_checkpoint(kernels, capfd):
+    flags = [*FLAGS, "--descent", "sgd", "--rate", "1e25", "--kernels", kernels]
+    assert simulate.main(flags) == 2
+    assert capfd.readouterr().err.endswith(
+        "Lower the rate, which is 1e+25. The record up to step 0 is run/record.zarr.\n"
+    )
+    kept = record.load("run")
+    record.validate(kept)
+    assert kept["step"].values.tolist() == [0]
+    assert np.isfinite(kept["loss"]).all()
 
 
 # ------------------------------------------------------------------------------------------------ patience

@@ -22,7 +22,7 @@ def advanced(state: Network, stream: data.Source, rule: Rule, step: int) -> Netw
     Raises
     ------
     Diverged
-        If a logit is not a number.
+        If the loss of a batch is not finite.
     """
     size, hits = int(state.batch_size), state.hits.copy()
     now = reference.State(state.layer(0), state.layer(1), state.layer(2), int(state.step))

@@ -128,12 +128,12 @@ class Trainer:
         Raises
         ------
         Diverged
-            If a logit is not a number; the state is then of no use.
+            If the loss of a batch is not finite; the state is then of no use.
         """
         begin = int(self.state.step)
         for done in range(begin, until):
             self._step(done, done == begin, done + 1 < until)
-            if not np.isfinite(self.state.weights.out_bias[0]):
+            if not np.isfinite(self.work.error.sum()):
                 raise Diverged(done + 1)
         return self.state
 

@@ -91,7 +91,7 @@ class Piece(NamedTuple):
 
 
 class Diverged(ArithmeticError):
-    """A logit stopped being a number."""
+    """The loss of a batch is not finite."""
 
     def __init__(self, step: int) -> None:
         super().__init__(f"step {step}")

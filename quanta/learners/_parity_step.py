@@ -52,7 +52,7 @@ class Space(NamedTuple):
     z: np.ndarray
     """(n,): the logits."""
     error: np.ndarray
-    """(n,): derivative of the mean loss by them; 0 where the last tile has no example."""
+    """(n,): derivative of the mean loss by them, nan where the loss is not finite; 0 where the last tile has no example."""
     active: np.ndarray
     """(n_blocks, n) uint16: which units are above 0."""
     rows: np.ndarray
@@ -185,7 +185,7 @@ def examples(
     shared: np.ndarray, shape: kernels.Chunks, key: np.uint64, masks: np.ndarray, weights: Weights,
     batch: batches.Groups, work: Space,
 ) -> None:  # fmt: skip
-    """Make the examples; find their logits and the derivatives of the loss."""
+    """Make the examples; find their logits and the derivatives of the loss, nan where that is not finite."""
     thread = enter(shared)
     words, scratch = work.words[thread], work.scratch[thread]
     n, n_tiles = batch.first[batch.sizes[0]], len(work.columns)
@@ -199,7 +199,9 @@ def examples(
             work.active, work.z,
         )  # fmt: skip
         for s in range(first, last):
-            work.error[s] = (1 / (1 + math.exp(-np.float64(work.z[s]))) - work.label[s]) / n
+            z, label = np.float64(work.z[s]), work.label[s]
+            wrong = max(-z if label else z, 0.0)  # the loss without end, where its derivative is 1
+            work.error[s] = (1 / (1 + math.exp(-z)) - label + 0 * wrong) / n
         begin = TILES * claim(shared)
 
 
@@ -269,7 +271,7 @@ def _by_control(b: int, subtasks: Parities, batch: batches.Groups, by_row: np.nd
 def _settle(
     how: adam.Pace, step: int, state: State, batch: batches.Groups, error: np.ndarray, hits: np.ndarray
 ) -> None:
-    """Count the step, and who was drawn; move the bias of the logit, to nan if the logit of any example is."""
+    """Count the step, and who was drawn; move the bias of the logit."""
     for p in range(batch.sizes[0]):
         hits[batch.present[p]] += batch.first[p + 1] - batch.first[p]
     gradient = 0.0

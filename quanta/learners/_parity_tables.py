@@ -23,7 +23,7 @@ def advanced(state: Network, stream: Source, rule: Rule, step: int) -> Network:
     Raises
     ------
     Diverged
-        If a logit is not a number.
+        If the loss of a batch is not finite.
     """
     arrays = {name: engine.copy(getattr(state, name)) for name in Weights._fields}
     moved = state._replace(last=state.last.copy(), step=np.array(int(state.step)), **arrays)

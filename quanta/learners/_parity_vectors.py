@@ -93,10 +93,10 @@ def spread(_: Any, number: Any) -> Any:
 
 @intrinsic
 def positive(_: Any, value: Any) -> Any:
-    """Which lanes are above 0, as the bits of a uint16."""
+    """Which lanes are above 0, as the bits of a uint16; nan counts as above, so that it is seen in what follows."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(builder.fcmp_ordered(">", args[0], _ZERO), ir.IntType(LANES))
+        return builder.bitcast(builder.fcmp_unordered(">", args[0], _ZERO), ir.IntType(LANES))
 
     return types.uint16(vector), generate
 

@@ -212,7 +212,7 @@ class ParityNetwork(AbstractLearner):
         Raises
         ------
         Overflow
-            If a logit is not a number, with the step.
+            If the loss of a batch is not finite, with the step.
         """
         step = int(moment(int(state.step), time))
         try:
