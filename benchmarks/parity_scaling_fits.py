@@ -19,9 +19,6 @@ class Fit(NamedTuple):
     n: int
     """Points that it is fitted to."""
 
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
 
 def slope(x: np.ndarray, y: np.ndarray) -> Fit:
     """Slope of ln y on ln x by least squares, with the interval of independent errors; nan if there are not three points."""
