@@ -14,6 +14,7 @@ from quanta.learners import _parity_flow as flow
 from quanta.learners import _parity_reference as reference
 from quanta.learners import _parity_tangent as tangent
 from quanta.learners._parity_reference import Weights
+from quanta.learners.base import Overflow
 from quanta.learners.parity_controls import CONTROLS, control
 from quanta.learners.parity_kernel import ParityKernel
 from quanta.learners.parity_linearised import ParityLinearised
@@ -40,7 +41,7 @@ def world():
     """First weights, subtasks, and twenty strings of each: their features, labels, subtasks and words."""
     state = start(NETWORK)
     first, subtasks = weights_of(state), state.subtasks
-    words = flow.test_strings(state.keys[2], P.size, NETWORK.n_test, 20).reshape(-1, 2)
+    words = flow.test_strings(NETWORK.look(state.keys), P.size, 20).reshape(-1, 2)
     subtask = np.repeat(np.arange(P.size), 20)
     label = data.parity(words & state.masks[subtask])
     return first, subtasks, subtask, words, label
@@ -130,7 +131,7 @@ def test_the_flow_is_descent_of_the_linearised_network_in_tiny_steps(time):
     begun = start(learner)
     found = learner.measure(learner.advance(begun, round(time / 0.5)))
     network = start(NETWORK)
-    strings = flow.test_strings(network.keys[2], P.size, NETWORK.n_test, 24)
+    strings = flow.test_strings(NETWORK.look(network.keys), P.size, 24)
     first = weights_of(network)
     by_size = []
     for n_steps in (1000, 2000):
@@ -242,7 +243,7 @@ def test_a_step_of_the_linearised_network_is_the_gradient_of_its_own_loss(world)
     torch.nn.functional.binary_cross_entropy_with_logits(z, torch.tensor(label, dtype=torch.float64)).backward()
     from quanta.learners import parity_linearised
 
-    found = parity_linearised._gradient(first, now, subtasks, data.Batch(subtask, words, label))
+    _, found = parity_linearised._gradients(first, now, subtasks, data.Batch(subtask, words, label))
     np.testing.assert_allclose(flat(found), change.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
@@ -259,6 +260,27 @@ def test_a_control_of_a_deep_network_or_at_a_rate_below_0_is_refused_where_it_ha
         return
     with pytest.raises(InputError, match=r"depth is 2"):
         control(deep, name)
+
+
+@pytest.mark.parametrize("cls", [ParityTable, ParityLinearised])
+def test_a_rate_at_which_weights_that_decay_would_turn_over_is_refused(cls):
+    network = dataclasses.replace(NETWORK, weight_decay=0.5)
+    assert cls(network=network, rate=1.9).learning_rate == 1.9
+    with pytest.raises(
+        InputError, match=r"rate is 2\.0; expected it below 1/weight_decay, where the network's is 0\.5"
+    ):
+        cls(network=network, rate=2.0)
+
+
+@pytest.mark.parametrize("stride", [1, 40])
+@pytest.mark.parametrize(("cls", "rate", "fails"), [(ParityTable, 1e308, 6), (ParityLinearised, 1e39, 7)])
+@np.errstate(over="ignore", invalid="ignore")
+def test_a_control_that_diverges_names_the_step_however_far_it_was_to_go(cls, rate, fails, stride):
+    """What is not finite after step 6 is seen there in a table, and in the next loss of a network."""
+    state = (sound := cls(network=NETWORK)).advance(start(sound), 5)
+    with pytest.raises(Overflow, match=f"not finite at step {fails};"):
+        for step in range(5 + stride, 100, stride):
+            state = cls(network=NETWORK, rate=rate).advance(state, step)
 
 
 @pytest.mark.parametrize(("field", "value"), [("weight_decay", 0.1), ("n_examples", 5000)])

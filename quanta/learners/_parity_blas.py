@@ -1,7 +1,7 @@
 """The portable path of the parity network: linear algebra of any depth, in float32; plain NumPy, see ``_parity_reference``."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -10,14 +10,27 @@ from quanta.learners import _parity_reference as reference
 from quanta.learners._parity_reference import Rule, Weights
 from quanta.learners._parity_state import Diverged, Look, Network, Piece
 
+Gradients = Callable[[Weights, data.Parities, data.Batch], tuple[float, Weights]]
+
 
 def begun(weights: Weights) -> Weights:
     """Weights as a state has them."""
     return weights
 
 
-def advanced(state: Network, stream: data.Source, rule: Rule, step: int) -> Network:
+def advanced(
+    state: Network, stream: data.Source, rule: Rule, step: int, gradients: Gradients = reference.gradients
+) -> Network:
     """State after that many steps in all.
+
+    Parameters
+    ----------
+    state, stream, rule : Network, Source, Rule
+        What is trained, on what, and how.
+    step : int
+        Steps in all.
+    gradients : callable
+        The mean loss of a batch, and its gradient.
 
     Raises
     ------
@@ -29,7 +42,7 @@ def advanced(state: Network, stream: data.Source, rule: Rule, step: int) -> Netw
     while now.step < step:
         batch = data.draw(stream, state.subtasks, now.step * size, size)
         hits += np.bincount(batch.subtask, minlength=hits.size)
-        loss, gradient = reference.gradients(now.weights, state.subtasks, batch)
+        loss, gradient = gradients(now.weights, state.subtasks, batch)
         now = reference.move(now, gradient, rule)
         if not math.isfinite(loss):
             raise Diverged(now.step)
@@ -46,8 +59,7 @@ def examined(state: Network, rule: Rule, look: Look) -> Iterator[Piece]:
     """All subtasks, one after another."""
     now, members = state.layer(0), state.subtasks.bits(state.bits.shape[-2])
     for k in range(state.frequencies.size):
-        counter = np.uint64(4) * np.arange(look.first(k), look.first(k) + look.n_points, dtype=np.uint64)
-        words = np.stack([data.word(look.key, counter + np.uint64(i)) for i in (1, 2)], axis=1)
+        words = data.strings(look.key, look.first(k) + np.arange(look.n_points))
         layer, *_, z = reference.forward(now, state.subtasks, np.full(look.n_points, k), words)
         label = data.parity(words & state.masks[k])
         gap = reference.fourier_gap(layer > 0, words, label, members[k]) if look.hidden else math.nan

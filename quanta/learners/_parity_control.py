@@ -80,16 +80,18 @@ class AbstractParityControl(AbstractLearner):
         return self.network.horizon(frequencies)
 
 
-def check_rate(rate: float) -> None:
-    """Refuse a rate that is none.
+def check_rate(rate: float, weight_decay: float) -> None:
+    """Refuse a rate that is none, or at which weights that decay would turn over.
 
     Raises
     ------
     InputError
-        If it is below 0 or not finite.
+        If it is below 0 or not finite, or not below 1 / ``weight_decay``, which is the network's.
     """
     if not 0 <= rate < math.inf:
         raise InputError(f"rate is {rate}; expected a number above 0, or 0 for the network's.")
+    if not weight_decay * rate < 1:
+        raise InputError(f"rate is {rate}; expected it below 1/weight_decay, where the network's is {weight_decay}.")
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:

@@ -188,11 +188,10 @@ def draw(stream: Source, subtasks: Parities, start: int, count: int) -> Batch:
     number = np.arange(start, start + count, dtype=np.uint64)
     if stream.n_examples:
         number = shuffled(stream.order, number, stream.n_examples)
-    counter = np.uint64(4) * number
-    column = unit(word(stream.key, counter)) * stream.keep.size
+    column = unit(word(stream.key, np.uint64(4) * number)) * stream.keep.size
     place = column.astype(np.int64)
     subtask = np.where(column - place < stream.keep[place], place, stream.alias[place])
-    words = np.stack([word(stream.key, counter + np.uint64(i)) for i in (1, 2)], axis=1)
+    words = strings(stream.key, number)
     return Batch(subtask, words, parity(words & subtasks.masks[subtask]))
 
 
@@ -206,6 +205,12 @@ def mix(x: np.ndarray) -> np.ndarray:
 def word(key: np.uint64 | np.ndarray, counter: np.ndarray) -> np.ndarray:
     """Random words of a key, by number, (n,) uint64."""
     return mix(key + counter * np.uint64(GOLDEN))
+
+
+def strings(key: np.uint64, number: np.ndarray) -> np.ndarray:
+    """Random strings of a key, by number (…,): as bits of two words, (…, 2) uint64."""
+    counter = np.uint64(4) * number.astype(np.uint64)
+    return np.stack([word(key, counter + np.uint64(i)) for i in (1, 2)], axis=-1)
 
 
 def unit(words: np.ndarray) -> np.ndarray:

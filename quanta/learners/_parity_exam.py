@@ -7,7 +7,7 @@ import numpy as np
 from quanta.learners import _parity_batches as batches
 from quanta.learners import _parity_kernels as kernels
 from quanta.learners import _parity_step as step
-from quanta.learners._parity_data import Parities, word
+from quanta.learners._parity_data import Parities, strings
 from quanta.learners._parity_reference import Weights
 from quanta.learners._parity_state import Look, Piece
 from quanta.learners._parity_team import team
@@ -57,8 +57,7 @@ def examine(state: step.State, subtasks: Parities, look: Look) -> Iterator[Piece
 
 def _common(state: step.State, look: Look, shape: kernels.Chunks, work: step.Space) -> tuple[np.ndarray, np.ndarray]:
     """Strings that all subtasks are seen on, (n_points, 2), and what they bring to the first layer, (n_points, n_blocks · 16)."""
-    counter = np.uint64(4) * np.arange(look.n_points, dtype=np.uint64)
-    words = np.stack([word(look.key, counter + np.uint64(i)) for i in (1, 2)], axis=1)
+    words = strings(look.key, np.arange(look.n_points))
     layer = step.aligned((look.n_points, work.rows.shape[1]))
     kernels.first_layer(shape, words, work.tables, layer)
     return words, layer

@@ -8,15 +8,15 @@ from quanta.learners import _parity_reference as reference
 from quanta.learners import _parity_tangent as tangent
 from quanta.learners._parity_control import sigmoid
 from quanta.learners._parity_reference import Weights
+from quanta.learners._parity_state import Look
 
 TOLERANCE = 1e-5
 """Of the integrator, in a step."""
 
 
-def test_strings(key: np.uint64, n_subtasks: int, n_test: int, n: int) -> np.ndarray:
+def test_strings(look: Look, n_subtasks: int, n: int) -> np.ndarray:
     """The first n strings that each subtask of a network is tested on, (n_subtasks, n, 2) uint64."""
-    counter = np.uint64(4) * (np.arange(n_subtasks)[:, None] * n_test + np.arange(n)).astype(np.uint64)
-    return np.stack([data.word(key, counter + np.uint64(i)) for i in (1, 2)], axis=-1)
+    return data.strings(look.key, np.array([look.first(k) for k in range(n_subtasks)])[:, None] + np.arange(n))
 
 
 def every_string(n_subtasks: int, n_bits: int) -> np.ndarray:

@@ -105,7 +105,7 @@ def forward(
     """Activations of every layer, first to last: (n, width) each, and z, (n,)."""
     dtype = weights.bits.dtype
     x = data.unpacked(words, len(weights.bits)).astype(dtype)
-    layer = _rows(weights, subtasks)[subtask] + x @ weights.bits + weights.bias
+    layer = from_controls(weights, subtasks, subtask) + x @ weights.bits + weights.bias
     found = [np.maximum(layer, 0, out=layer)]
     for matrix, bias in zip(weights.hidden, weights.hidden_bias, strict=True):
         found.append(np.maximum(found[-1] @ matrix + bias, 0))
@@ -177,11 +177,12 @@ def train(state: State, stream: data.Source, subtasks: data.Parities, rule: Rule
     return state
 
 
-def _rows(weights: Weights, subtasks: data.Parities) -> np.ndarray:
-    """What the control bits of each subtask add to the first layer, (n_subtasks, width)."""
+def from_controls(weights: Weights, subtasks: data.Parities, subtask: np.ndarray) -> np.ndarray:
+    """What the control bits of each example's subtask (n,) bring to the first layer, (n, width)."""
     if subtasks.controls.size == len(subtasks.masks):
-        return weights.controls[subtasks.controls]
-    return np.add.reduceat(weights.controls[subtasks.controls], subtasks.first[:-1], axis=0)
+        return weights.controls[subtasks.controls[subtask]]
+    rows: np.ndarray = np.add.reduceat(weights.controls[subtasks.controls], subtasks.first[:-1], axis=0)
+    return rows[subtask]
 
 
 def _piece(weights: Weights, subtasks: data.Parities, batch: data.Batch, n: int) -> tuple[float, Weights]:
@@ -199,12 +200,12 @@ def _piece(weights: Weights, subtasks: data.Parities, batch: data.Batch, n: int)
     x = data.unpacked(batch.words, len(weights.bits)).astype(z.dtype)
     grads.bits[:] = x.T @ back
     grads.bias[:] = back.sum(axis=0)
-    _scatter(grads.controls, subtasks, batch.subtask, back)
+    to_controls(grads.controls, subtasks, batch.subtask, back)
     return float(losses(z, batch.label).sum() / n), grads
 
 
-def _scatter(into: np.ndarray, subtasks: data.Parities, subtask: np.ndarray, back: np.ndarray) -> None:
-    """Add each example's row to the rows of all control bits that are on in it."""
+def to_controls(into: np.ndarray, subtasks: data.Parities, subtask: np.ndarray, back: np.ndarray) -> None:
+    """Add each example's row of ``back`` (n, width) to the rows of all control bits that are on in it, (n_controls, width)."""
     order = np.argsort(subtask, kind="stable")
     there, first = np.unique(subtask[order], return_index=True)
     sums = np.add.reduceat(back[order], first, axis=0)

@@ -35,7 +35,7 @@ def features(weights: Weights, subtasks: Parities, subtask: np.ndarray, words: n
     x = data.unpacked(words, len(weights.bits)).astype(weights.bits.dtype)
     fed = x @ weights.bits
     fed += weights.bias
-    fed += reference._rows(weights, subtasks)[subtask]
+    fed += reference.from_controls(weights, subtasks, subtask)
     hidden = np.maximum(fed, 0)
     back = (fed > 0) * weights.out
     return Features(subtask, x, hidden, back, hidden @ weights.out + weights.out_bias)
@@ -45,7 +45,7 @@ def moved(f: Features, subtasks: Parities, change: Weights) -> np.ndarray:
     """J Δ: by how much the logits change, (n,), where the weights do by Δ."""
     fed = f.x @ change.bits
     fed += change.bias
-    fed += reference._rows(change, subtasks)[f.subtask]
+    fed += reference.from_controls(change, subtasks, f.subtask)
     return np.einsum("nj,nj->n", fed, f.back) + f.hidden @ change.out + change.out_bias
 
 
@@ -54,7 +54,7 @@ def pulled(f: Features, subtasks: Parities, pull: np.ndarray) -> Weights:
     back = f.back * pull[:, None]
     width, dtype = back.shape[1], back.dtype
     controls = np.zeros((subtasks.n_controls, width), dtype=dtype)
-    reference._scatter(controls, subtasks, f.subtask, back)
+    reference.to_controls(controls, subtasks, f.subtask, back)
     no_hidden = np.zeros((0, width, width), dtype=dtype), np.zeros((0, width), dtype=dtype)
     return Weights(
         controls, f.x.T @ back, back.sum(axis=0), *no_hidden, pull @ f.hidden, pull.sum(keepdims=True)

@@ -74,7 +74,7 @@ class ParityKernel(AbstractParityControl):
 
     def __post_init__(self) -> None:
         network = self.network
-        check_rate(self.rate)
+        check_rate(self.rate, network.weight_decay)
         check_whole("n_inputs", self.n_inputs, 1, None if self._listed else network.n_test // 2)
         for name, needed in {"depth": 1, "n_examples": 0, "weight_decay": 0}.items():
             if getattr(network, name) != needed:
@@ -181,6 +181,6 @@ def _made(control: ParityKernel, *arrays: bytes):  # type: ignore[no-untyped-def
     if control._listed:
         seen, held = flow.every_string(p.size, network.n_bits), None
     else:
-        strings = flow.test_strings(keys[2], p.size, network.n_test, 2 * n)
+        strings = flow.test_strings(network.look(keys), p.size, 2 * n)
         seen, held = strings[:, :n], strings[:, n:]
     return flow.Linear(first, subtasks, p, seen, held)

@@ -1,20 +1,21 @@
 """The control for linear learning of a parity network from the network's own batches."""
 
+import functools
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
 import numpy as np
 
 from quanta._errors import InputError
+from quanta.learners import _parity_blas as blas
 from quanta.learners import _parity_data as data
 from quanta.learners import _parity_reference as reference
 from quanta.learners import _parity_tangent as tangent
 from quanta.learners._parity_control import AbstractParityControl, check_rate, sigmoid
 from quanta.learners._parity_reference import Weights
+from quanta.learners._parity_state import Diverged, Network
 from quanta.learners.base import Overflow, checked, moment
-from quanta.learners.parity_network import Network, ParityNetwork
-
-_ROWS = 512  # examples that are looked at together
+from quanta.learners.parity_network import ParityNetwork
 
 
 @final
@@ -42,7 +43,7 @@ class ParityLinearised(AbstractParityControl):
     inputs: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
+        check_rate(self.rate, self.network.weight_decay)
         if self.network.depth != 1:
             raise InputError(f"depth is {self.network.depth}; expected 1 of a network that is to be linearised.")
 
@@ -54,7 +55,9 @@ class ParityLinearised(AbstractParityControl):
     def memory_needed(self, n_subtasks: int, batch_size: int) -> int:
         """Bytes: more than the network's by what some examples take as numbers."""
         network = self.network
-        rows = min(batch_size, _ROWS) * (6 * network.width + 2 * network.n_bits)
+        rows = min(max(batch_size, n_subtasks * network.n_test), reference.ROWS) * (
+            6 * network.width + 2 * network.n_bits
+        )
         return network.memory_needed(n_subtasks, batch_size) + 4 * (rows + 6 * n_subtasks * network.width)
 
     def start(
@@ -78,37 +81,31 @@ class ParityLinearised(AbstractParityControl):
         Raises
         ------
         Overflow
-            If a logit is not a number, with the step.
+            If the loss of a batch is not a number, with the step.
         """
-        until, n, first = int(moment(int(state.step), time)), int(state.batch_size), self._first(state)
+        step = int(moment(int(state.step), time))
         rule = reference.Rule(self.network.descent, self.learning_rate, self.network.weight_decay)
         stream = data.Source(state.keys[0], state.keys[1], self.network.n_examples, state.keep, state.alias)
-        now = reference.State(state.layer(0), state.layer(1), state.layer(2), int(state.step))
-        hits = state.hits.copy()
-        while now.step < until:
-            batch = data.draw(stream, state.subtasks, now.step * n, n)
-            hits += np.bincount(batch.subtask, minlength=hits.size)
-            gradient = _gradient(first, now.weights, state.subtasks, batch)
-            now = reference.move(now, gradient, rule)
-            if not np.isfinite(gradient.out_bias).all():
-                raise Overflow(now.step, None, f"Lower the rate, which is {self.learning_rate}.")
-        layers = now.weights.each(lambda *three: np.stack(three), now.first, now.second)
-        return state._replace(step=np.array(until), hits=hits, **layers._asdict())
+        try:
+            return blas.advanced(state, stream, rule, step, functools.partial(_gradients, self._first(state)))
+        except Diverged as error:
+            raise Overflow(error.step, None, f"Lower the rate, which is {self.learning_rate}.") from None
 
     def measure(self, state: Network) -> dict[str, np.ndarray]:
         """Loss and accuracy of every subtask on the network's test strings."""
-        from quanta.learners import _parity_flow as flow
-
-        first, weights, n = self._first(state), state.layer(0), self.network.n_test
-        change = weights.each(np.subtract, first)
-        words = flow.test_strings(state.keys[2], state.frequencies.size, n, n)
-        found = {name: np.empty(state.frequencies.size) for name in ("loss", "accuracy")}
-        for k, strings in enumerate(words):
-            f = tangent.features(first, state.subtasks, np.full(n, k), strings)
-            z, label = f.z + tangent.moved(f, state.subtasks, change), data.parity(strings & state.masks[k])
-            found["loss"][k] = reference.losses(z, label).mean()
-            found["accuracy"][k] = ((z > 0) == label).mean()
-        return found
+        first, look, n_subtasks = self._first(state), self.network.look(state.keys), state.frequencies.size
+        change = state.layer(0).each(np.subtract, first)
+        total, right = np.zeros((2, n_subtasks))
+        for begin in range(0, n_subtasks * look.n_points, reference.ROWS):
+            example = np.arange(begin, min(begin + reference.ROWS, n_subtasks * look.n_points))
+            subtask, number = np.divmod(example, look.n_points)
+            words = data.strings(look.key, number if look.shared else example)
+            label = data.parity(words & state.masks[subtask])
+            f = tangent.features(first, state.subtasks, subtask, words)
+            z = f.z + tangent.moved(f, state.subtasks, change)
+            total += np.bincount(subtask, reference.losses(z, label), n_subtasks)
+            right += np.bincount(subtask, (z > 0) == label, n_subtasks)
+        return {"loss": total / look.n_points, "accuracy": right / look.n_points}
 
     def _first(self, state: Network) -> Weights:
         """The weights before training, as the reference has them."""
@@ -116,14 +113,15 @@ class ParityLinearised(AbstractParityControl):
         return reference.initial(state.subtasks.n_controls, made.n_bits, made.width, 1, rng)
 
 
-def _gradient(first: Weights, now: Weights, subtasks: data.Parities, batch: data.Batch) -> Weights:
-    """Gradient of the mean loss of a batch (that of ``out`` is that of logit 1), some examples after others."""
+def _gradients(first: Weights, now: Weights, subtasks: data.Parities, batch: data.Batch) -> tuple[float, Weights]:
+    """Mean loss over a batch, in nats, and its gradient (that of ``out`` is that of logit 1), some examples after others."""
     change, n = now.each(np.subtract, first), batch.subtask.size
-    sums = first.each(np.zeros_like)
-    for begin in range(0, n, _ROWS):
-        subtask, words, label = (array[begin : begin + _ROWS] for array in batch)
+    total, sums = 0.0, first.each(np.zeros_like)
+    for begin in range(0, n, reference.ROWS):
+        subtask, words, label = (array[begin : begin + reference.ROWS] for array in batch)
         f = tangent.features(first, subtasks, subtask, words)
         z = f.z + tangent.moved(f, subtasks, change)
         error = ((sigmoid(z) - label) / n).astype(z.dtype)
         sums = sums.each(np.add, tangent.pulled(f, subtasks, error))
-    return sums
+        total += float(reference.losses(z, label).sum()) / n
+    return total, sums

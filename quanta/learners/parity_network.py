@@ -231,8 +231,7 @@ class ParityNetwork(AbstractLearner):
         n = state.frequencies.size
         names = ("loss", "accuracy") + (("fourier_gap",) if self.hidden_progress else ())
         found = {name: np.empty(n) for name in names}
-        look = Look(self.width, state.keys[2], self.n_test, self.test_bits == "shared", self.hidden_progress)
-        for some, z, label, gap in self._path.examined(state, self._rule, look):
+        for some, z, label, gap in self._path.examined(state, self._rule, self.look(state.keys)):
             found["loss"][some] = reference.losses(z, label).mean(axis=1)
             found["accuracy"][some] = ((z > 0) == label).mean(axis=1)
             if self.hidden_progress:
@@ -240,6 +239,10 @@ class ParityNetwork(AbstractLearner):
         if self.hidden_progress:
             found["moved"] = self._moved(state)
         return found
+
+    def look(self, keys: np.ndarray) -> Look:
+        """How it is looked at where a state has these keys: also by its controls."""
+        return Look(self.width, keys[2], self.n_test, self.test_bits == "shared", self.hidden_progress)
 
     def truth(self, state: Network) -> Truth:
         """Not known: the network is the experiment."""

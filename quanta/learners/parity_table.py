@@ -53,7 +53,7 @@ class ParityTable(AbstractParityControl):
     inputs: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        check_rate(self.rate)
+        check_rate(self.rate, self.network.weight_decay)
 
     @property
     def learning_rate(self) -> float:
@@ -93,7 +93,7 @@ class ParityTable(AbstractParityControl):
         Raises
         ------
         Overflow
-            If a logit is not a number.
+            If a logit is not a number, with the step.
         """
         from quanta.learners import _parity_batches as batches
         from quanta.learners import _parity_cells
@@ -113,8 +113,8 @@ class ParityTable(AbstractParityControl):
             _parity_cells.count(stream, now.step * n, n, edges, places, work, hits, counts)
             error = counts / n * (sigmoid(now.weights.out) - label)
             now = reference.move(now, _as_output(error), rule)
-        if not np.isfinite(now.weights.out).all():
-            raise Overflow(until, None, f"Lower the rate, which is {self.learning_rate}.")
+            if not np.isfinite(now.weights.out).all():
+                raise Overflow(now.step, None, f"Lower the rate, which is {self.learning_rate}.")
         moved = np.stack([layer.out for layer in now[:3]])
         return state._replace(step=np.array(until), hits=hits, cells=moved)
 
