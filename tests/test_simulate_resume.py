@@ -20,6 +20,7 @@ from test_simulate import MEMBERS, SMALL, SMALL_NETWORK, runs
 from quanta import _simulate_checkpoint, _simulate_plan, _simulate_run, record, simulate
 from quanta.frequencies import Uniform, Zipf
 from quanta.learners import LEARNERS, AbstractIndependent, Exponential, Geometry, Multilinear, ParityNetwork, Threshold
+from quanta.learners.parity_linearised import ParityLinearised
 
 HOW = {"steps": 90, "n_checkpoints": 25, "batch_size": 4, "seed": 3}
 FLAGS = [
@@ -365,6 +366,7 @@ BIG = {
     "network": (ParityNetwork(width=200, n_test=64), 2000, 100),
     "batch": (ParityNetwork(width=100, n_test=64), 10, 100_000),
     "deep": (ParityNetwork(width=200, n_test=64, depth=2), 50, 20_000),
+    "linearised": (ParityLinearised(network=ParityNetwork(width=200, n_test=64 * 512)), 3, 64),
     "threshold": (Threshold(), 300_000, 1),
     "multilinear": (Multilinear(), 300_000, 1),
 }

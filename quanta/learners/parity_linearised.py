@@ -55,10 +55,9 @@ class ParityLinearised(AbstractParityControl):
     def memory_needed(self, n_subtasks: int, batch_size: int) -> int:
         """Bytes: more than the network's by what some examples take as numbers."""
         network = self.network
-        rows = min(max(batch_size, n_subtasks * network.n_test), reference.ROWS) * (
-            6 * network.width + 2 * network.n_bits
-        )
-        return network.memory_needed(n_subtasks, batch_size) + 4 * (rows + 6 * n_subtasks * network.width)
+        rows = min(max(batch_size, n_subtasks * network.n_test), reference.ROWS)
+        numbers = rows * (6 * network.width + 2 * network.n_bits + 50) + 6 * n_subtasks * network.width
+        return network.memory_needed(n_subtasks, batch_size) + 4 * numbers
 
     def start(
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "sampled", batch_size: int = 1
