@@ -265,10 +265,8 @@ def test_a_control_of_a_deep_network_or_at_a_rate_below_0_is_refused_where_it_ha
 @pytest.mark.parametrize("cls", [ParityTable, ParityLinearised])
 def test_a_rate_at_which_weights_that_decay_would_turn_over_is_refused(cls):
     network = dataclasses.replace(NETWORK, weight_decay=0.5)
-    assert cls(network=network, rate=1.9).learning_rate == 1.9
-    with pytest.raises(
-        InputError, match=r"rate is 2\.0; expected it below 1/weight_decay, where the network's is 0\.5"
-    ):
+    assert cls(network=network, rate=1.8).learning_rate == 1.8
+    with pytest.raises(InputError, match=r"weight_decay is 0\.5; .* at most 0\.45 at a rate of 2\.0"):
         cls(network=network, rate=2.0)
 
 

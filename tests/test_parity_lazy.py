@@ -46,18 +46,19 @@ def check_lazy(at_once, t0, missed, decay, scales, seed=0):
     m, v = m.astype(np.float32), v.astype(np.float32)
     way, *moments = at_once(still, m, v, t0, missed, decay)
     true_way, *true_moments = every_step(still, m, v, t0, missed, decay)
-    np.testing.assert_allclose(way, true_way, rtol=1e-6, atol=0)
+    # decay about as fast as momentum, or faster, leaves hardly anything of the way: then of what a step moves
+    least = 1e-8 * 1e-3 * np.abs(m) / (np.sqrt(v) + 1e-8) if decay > 30 else 0
+    assert np.all(np.abs(way - true_way) <= 1e-6 * np.abs(true_way) + least)
     for found, truth in zip(moments, true_moments, strict=True):
         np.testing.assert_allclose(found, truth, rtol=1e-6, atol=2e-38)  # what is less than float32 has
     weight = rng.standard_normal(gradient.size).astype(np.float32)
     moved, left = at_once(weight, m, v, t0, missed, decay)[0], weight * (1 - 1e-3 * decay) ** missed
-    assert np.all(
-        np.abs(moved - every_step(weight, m, v, t0, missed, decay)[0]) < 1e-6 * (np.abs(true_way) + np.abs(left))
-    )
+    error = np.abs(moved - every_step(weight, m, v, t0, missed, decay)[0])
+    assert np.all(error <= 1e-6 * (np.abs(true_way) + np.abs(left)) + least)
 
 
 @given(
-    t0=st.integers(1, 1000), missed=st.integers(1, 3000), decay=st.sampled_from([0.0, 0.01, 1.0, 30.0]),
+    t0=st.integers(1, 1000), missed=st.integers(1, 3000), decay=st.sampled_from([0.0, 0.01, 1.0, 30.0, 60.0, 300.0, 900.0]),
     power=st.floats(-9, -3), seed=st.integers(0, 10**6),
 )  # fmt: skip
 @settings(max_examples=60)
@@ -65,9 +66,9 @@ def test_missed_steps_of_adam_are_made_up_for(at_once, t0, missed, decay, power,
     check_lazy(at_once, t0, missed, decay, [10.0**power], seed)
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("decay", [0.0, 0.1, 100.0, 900.0])  # 100: as fast as momentum; 900: the most
 @pytest.mark.parametrize("t0", [1, 2, 95, 96, 97, 1000, 50_000])  # 96: where the sum becomes a series
-@pytest.mark.parametrize("missed", [1, 2, 217, 218, 219, 3000])  # 219: where momentum is taken to be over
+@pytest.mark.parametrize("missed", [1, 2, 50, 217, 218, 219, 3000])  # 219: where momentum is taken to be over
 def test_missed_steps_of_adam_are_made_up_for_in_the_corners(at_once, t0, missed, decay):
     check_lazy(at_once, t0, missed, decay, 10.0 ** np.arange(-9, -2))
 

@@ -400,7 +400,7 @@ def test_gates_see_the_bits_of_what_is_learned_and_not_of_what_is_not():
         ({"width": 0}, "width is 0; expected a whole number of at least 1"),
         ({"n_test": 100}, "n_test is 100; expected a multiple of 64"),
         ({"rate": 0.0}, "rate is 0.0; expected"),
-        ({"weight_decay": 2000.0}, "weight_decay is 2000.0; expected"),
+        ({"weight_decay": 901.0}, "weight_decay is 901.0; expected 0 or more, and at most 900 at a rate of 0.001"),
         ({"bit_sets": "all"}, "bit_sets is 'all'; expected one of distinct, disjoint, overlapping"),
         ({"n_examples": 299}, "n_examples is 299; expected at least a batch, 300"),
         ({"n_composites": 7}, "n_composites is 7 of 8 subtasks; expected"),

@@ -92,7 +92,7 @@ def summary(how: Pace, last: int, missed: int, numbers: np.ndarray) -> None:
         m4 += a * x**4
         m5 += a * x**5
         m6 += a * x**6
-    rate = how.rate * numbers[0]
+    rate = how.rate * how.kept**missed  # not the number above: what is left may be less than float32 has
     numbers[3] = mean
     numbers[4], numbers[6], numbers[7], numbers[8] = rate * weight, rate * m2, rate * m3, rate * m4
     numbers[9], numbers[10] = rate * m5, rate * m6  # the first moment is 0: that is what the mean is

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from quanta._errors import InputError
+from quanta.learners._parity_reference import check_decay
 from quanta.learners.base import AbstractLearner, Truth, no_steps
 from quanta.learners.parity_network import ParityNetwork
 
@@ -86,12 +87,11 @@ def check_rate(rate: float, weight_decay: float) -> None:
     Raises
     ------
     InputError
-        If it is below 0 or not finite, or not below 1 / ``weight_decay``, which is the network's.
+        If it is below 0 or not finite, or too high for the ``weight_decay``, which is the network's.
     """
     if not 0 <= rate < math.inf:
         raise InputError(f"rate is {rate}; expected a number above 0, or 0 for the network's.")
-    if not weight_decay * rate < 1:
-        raise InputError(f"rate is {rate}; expected it below 1/weight_decay, where the network's is {weight_decay}.")
+    check_decay(weight_decay, rate)
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ from quanta.learners import _parity_data as data
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+MOST_DECAY = 0.9
+"""Of a weight, at a step."""
 ROWS = 4096  # rows in a piece: what is in memory at a time does not grow with the batch
 
 
@@ -26,6 +28,20 @@ class Rule(NamedTuple):
     """"adam" or "sgd"."""
     learning_rate: float
     weight_decay: float
+
+
+def check_decay(weight_decay: float, rate: float) -> None:
+    """Refuse a decay that is none, or that leaves less than a tenth of a weight at every step: nothing could be learned.
+
+    Raises
+    ------
+    InputError
+        If it is below 0, or above 0.9 / rate.
+    """
+    if not 0 <= weight_decay * rate <= MOST_DECAY:
+        raise InputError(
+            f"weight_decay is {weight_decay}; expected 0 or more, and at most {MOST_DECAY / rate:g} at a rate of {rate}."
+        )
 
 
 class Weights(NamedTuple):

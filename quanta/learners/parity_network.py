@@ -110,8 +110,7 @@ class ParityNetwork(AbstractLearner):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}.")
         check_above("rate", self.rate)
-        if not 0 <= self.weight_decay * self.rate < 1:
-            raise InputError(f"weight_decay is {self.weight_decay}; expected 0 or more, and below 1/rate.")
+        reference.check_decay(self.weight_decay, self.rate)
 
     @property
     def optimizer(self) -> str:
