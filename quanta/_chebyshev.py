@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -44,6 +44,14 @@ class Chebyshev:
         self.radius = self._follow_radius(60)
         self.size = 0.1 / max(self.radius, 1e-300)
         self.n_products = 0
+
+    @classmethod
+    def resumed(cls, problem: Problem, state: dict[str, Any], tolerance: float = 1e-4) -> Self:
+        """One that goes on from a state of another, without finding anew how stiff the flow is."""
+        self = cls.__new__(cls)
+        self.problem, self.tolerance, self.n_products = problem, tolerance, 0
+        self.restore(state)
+        return self
 
     def advance(self, target: float) -> float:
         """Make one accepted step towards ``target``, never past it; returns the time reached."""

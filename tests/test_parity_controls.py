@@ -1,6 +1,7 @@
 """The controls of the parity network: what is linear in it, what its table is, and how the test takes them."""
 
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
@@ -156,6 +157,27 @@ def test_a_flow_goes_on_from_a_state_as_if_it_had_not_stopped():
     again = learner.advance(type(saved)(*(array.copy() for array in saved)), 300)
     for a, b in zip(once, again, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_kernel_is_made_once_for_a_run_and_kept_no_longer_than_it(monkeypatch):
+    made, products = [], []
+    make, multiply = flow.Linear.__init__, flow.Linear._times_kernel
+    monkeypatch.setattr(
+        flow.Linear, "__init__", lambda self, *how: (made.append(weakref.ref(self)), make(self, *how))[1]
+    )
+    monkeypatch.setattr(flow.Linear, "_times_kernel", lambda self, v: (products.append(1), multiply(self, v))[1])
+    learner = ParityKernel(network=NETWORK, n_inputs=12)
+    one, other = start(learner), start(learner, seed=4)
+    begun = len(products)
+    for step in range(1, 41):  # turn by turn, as on two threads
+        one, other = learner.advance(one, step), learner.advance(other, step)
+        learner.measure(one)
+    assert len(made) == 2
+    assert len(products) - begun < 80 * 20  # how stiff it is is not found anew, by 60 looks
+    del one
+    assert [linear() is None for linear in made] == [True, False]
+    del other
+    assert made[1]() is None
 
 
 def test_where_all_strings_are_listed_the_flow_is_that_of_the_whole_population():

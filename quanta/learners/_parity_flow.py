@@ -1,5 +1,7 @@
 """A linearised parity network on some strings: its kernel, the flow of its logits, and what it makes of other strings."""
 
+from typing import Any
+
 import numpy as np
 
 from quanta._chebyshev import Chebyshev, Problem
@@ -38,17 +40,15 @@ class Linear:
         self.kernel = tangent.gram(self.features, subtasks)
         self.weight = np.repeat(p / self.shape[1], self.shape[1])
 
-    def flow(self) -> Chebyshev:
-        """The flow at its start. What is integrated is the pull on each string, ∫ (y - σ(z)) dt: z = z₀ + K (w pull)."""
+    def flow(self, state: dict[str, Any] | None = None) -> Chebyshev:
+        """The flow at its start, or at a state of its integrator.
 
-        def rate(pull: np.ndarray) -> np.ndarray:
-            return self.label - sigmoid(self.logits(pull))
-
-        def curvature(pull: np.ndarray, v: np.ndarray) -> np.ndarray:
-            s = sigmoid(self.logits(pull))
-            return s * (1 - s) * self._times_kernel(self.weight * v)
-
-        return Chebyshev(Problem(rate, curvature), np.zeros(self.label.size), TOLERANCE)
+        What is integrated is the pull on each string, ∫ (y - σ(z)) dt: z = z₀ + K (w pull).
+        """
+        problem = Problem(self._rate, self._curvature)
+        if state is None:
+            return Chebyshev(problem, np.zeros(self.label.size), TOLERANCE)
+        return Chebyshev.resumed(problem, state, TOLERANCE)
 
     def logits(self, pull: np.ndarray) -> np.ndarray:
         """Of the strings that it sees, (n_subtasks · n,)."""
@@ -67,6 +67,15 @@ class Linear:
             z = features.z + tangent.moved(features, self.subtasks, self.change(pull))
             found["held_out"] = reference.losses(z, label)
         return {name: values.reshape(self.shape).mean(axis=1) for name, values in found.items()}
+
+    def _rate(self, pull: np.ndarray) -> np.ndarray:
+        """By how much each label exceeds its probability."""
+        return self.label - sigmoid(self.logits(pull))
+
+    def _curvature(self, pull: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """-∂rate/∂pull, applied to v."""
+        s = sigmoid(self.logits(pull))
+        return s * (1 - s) * self._times_kernel(self.weight * v)
 
     def _look(self, strings: np.ndarray) -> tuple[tangent.Features, np.ndarray]:
         """Features and labels."""

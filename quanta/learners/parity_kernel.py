@@ -1,14 +1,17 @@
 """The control that counts: a parity network linearised, in the exact flow of its logits on some strings."""
 
-import functools
+import weakref
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, final
+from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 
+from quanta._chebyshev import Chebyshev
 from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta.learners import _parity_data as data
+from quanta.learners import _parity_flow as flow
+from quanta.learners import _parity_reference as reference
 from quanta.learners._parity_control import AbstractParityControl, check_rate
 from quanta.learners.base import checked, moment
 from quanta.learners.parity_network import ParityNetwork
@@ -22,19 +25,28 @@ class Flow(NamedTuple):
     """State of a flow: what makes the linearised network, and where its integrator is."""
 
     frequencies: np.ndarray
+    """(n_subtasks,) p_k."""
     step: np.ndarray
+    """() steps made."""
     masks: np.ndarray
+    """(n_subtasks, 2) uint64: bits of each subtask."""
     begin: np.ndarray
+    """(n_subtasks + 1,) int64: where its control bits begin."""
     on: np.ndarray
+    """(n_on,) int64: control bits, subtask after subtask."""
     keys: np.ndarray
+    """(4,) uint64: the network's."""
     pull: np.ndarray
-    """(n,): ∫ (y - σ(z)) dt, of each string."""
+    """(n,), n strings: ∫ (y - σ(z)) dt of each, in steps times the rate."""
     speed: np.ndarray
     """(n,): its derivative."""
     direction: np.ndarray
-    """(n,): the one in which the flow is stiffest."""
+    """(n,): the one in which the flow is stiffest, of length 1."""
     pace: np.ndarray
-    """(3,): time, the integrator's next step, how stiff the flow is."""
+    """(3,): time, the integrator's next step in time, how stiff the flow is in 1 / time."""
+
+
+_KEPT: "dict[int, tuple[ParityKernel, flow.Linear]]" = {}  # by the id of the keys of a run that is somewhere in memory
 
 
 @final
@@ -131,13 +143,13 @@ class ParityKernel(AbstractParityControl):
     def advance(self, state: Flow, time: int) -> Flow:
         """State at that step."""
         step = moment(int(state.step), time)
-        flow, end = self._linear(state).flow(), float(step) * self.learning_rate
-        flow.restore(
+        end = float(step) * self.learning_rate
+        integrator = self._linear(state).flow(
             {"y": state.pull, "rate": state.speed, "direction": state.direction, "scalars": state.pace.tolist()}
         )
-        while flow.time < end:
-            flow.advance(end)
-        return self._stopped(state._replace(step=step), flow)
+        while integrator.time < end:
+            integrator.advance(end)
+        return self._stopped(state._replace(step=step), integrator)
 
     def measure(self, state: Flow) -> dict[str, np.ndarray]:
         """Loss and accuracy of every subtask on the strings that it sees; ``held_out``, its loss on as many others."""
@@ -154,33 +166,34 @@ class ParityKernel(AbstractParityControl):
         return min(self.n_inputs, 2**self.network.n_bits)
 
     @staticmethod
-    def _stopped(state: Flow, flow: Any) -> Flow:
+    def _stopped(state: Flow, integrator: Chebyshev) -> Flow:
         """Where the integrator is."""
-        now = flow.state()
+        now = integrator.state()
         return state._replace(
             pull=now["y"], speed=now["rate"], direction=now["direction"], pace=np.array(now["scalars"])
         )  # fmt: skip
 
-    def _linear(self, state: Flow):  # type: ignore[no-untyped-def]
-        """The linearised network, kept from one call to the next: it is large, and follows from little."""
-        return _made(self, *(array.tobytes() for array in (state.frequencies, *state[2:6])))
+    def _linear(self, state: Flow) -> flow.Linear:
+        """The linearised network of a run: made once, since it is large, and kept while any state of the run is."""
+        run = id(state.keys)  # which all states of a run share
+        control, linear = _KEPT.get(run, (None, None))
+        if linear is None:
+            weakref.finalize(state.keys, _KEPT.pop, run, None).atexit = False
+        if linear is None or control != self:
+            linear = self._made(state)
+            _KEPT[run] = self, linear
+        return linear
 
-
-@functools.lru_cache(maxsize=1)
-def _made(control: ParityKernel, *arrays: bytes):  # type: ignore[no-untyped-def]
-    from quanta.learners import _parity_flow as flow
-    from quanta.learners import _parity_reference as reference
-
-    network, n = control.network, control._n_strings
-    kinds = (np.float64, np.uint64, np.int64, np.int64, np.uint64)
-    p, masks, begin, on, keys = (np.frombuffer(a, dtype=kind) for a, kind in zip(arrays, kinds, strict=True))
-    subtasks = data.Parities(masks.reshape(-1, 2), begin, on)
-    first = reference.initial(
-        subtasks.n_controls, network.n_bits, network.width, 1, np.random.default_rng(keys[3])
-    ).each(lambda array: array.astype(np.float64))  # fmt: skip
-    if control._listed:
-        seen, held = flow.every_string(p.size, network.n_bits), None
-    else:
-        strings = flow.test_strings(network.look(keys), p.size, 2 * n)
-        seen, held = strings[:, :n], strings[:, n:]
-    return flow.Linear(first, subtasks, p, seen, held)
+    def _made(self, state: Flow) -> flow.Linear:
+        """The linearised network, from the keys, subtasks and frequencies of a state."""
+        network, n = self.network, self._n_strings
+        subtasks = data.Parities(state.masks, state.begin, state.on)
+        rng = np.random.default_rng(state.keys[3])
+        first = reference.initial(subtasks.n_controls, network.n_bits, network.width, 1, rng)
+        if self._listed:
+            seen, held = flow.every_string(state.frequencies.size, network.n_bits), None
+        else:
+            strings = flow.test_strings(network.look(state.keys), state.frequencies.size, 2 * n)
+            seen, held = strings[:, :n], strings[:, n:]
+        exact = first.each(lambda array: array.astype(np.float64))
+        return flow.Linear(exact, subtasks, state.frequencies, seen, held)
