@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import hashlib
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from quanta._errors import InputError, quoted
@@ -68,8 +68,17 @@ def write(part: Any, members: Mapping[str, type]) -> str:
     return f"{name}({', '.join(said)})"
 
 
-def fields(cls: type, text: str) -> dict[str, Any]:
+def fields(cls: type, text: str, *, without: Collection[str] = ()) -> dict[str, Any]:
     """The fields in a text such as "copying(string=8)", by name: plain values, nothing is evaluated.
+
+    Parameters
+    ----------
+    cls : type
+        Whose fields they are.
+    text : str
+        A name, and the fields in brackets.
+    without : collection of str
+        Fields that are not for the text to say.
 
     Raises
     ------
@@ -77,7 +86,8 @@ def fields(cls: type, text: str) -> dict[str, Any]:
         If they cannot be read, or the class has no such field; a clause, for a sentence about the part.
     """
     hints = typing.get_type_hints(cls)
-    known = [f.name for f in dataclasses.fields(cls) if f.init]
+    possible = [f for f in dataclasses.fields(cls) if f.init and f.name not in without]
+    known = [f.name for f in possible]
     try:
         call = ast.parse(text.strip(), mode="eval").body
         if not isinstance(call, ast.Call) or call.args or any(word.arg is None for word in call.keywords):
@@ -91,7 +101,8 @@ def fields(cls: type, text: str) -> dict[str, Any]:
     except InputError:
         raise
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        such = next((f", such as {f.name}={f.default}" for f in dataclasses.fields(cls) if f.init), "")
+        plain = (f for f in possible if f.default is not dataclasses.MISSING)
+        such = next((f", such as {f.name}={f.default}" for f in plain), "")
         raise InputError(f"its fields cannot be read; expected plain values by name{such}") from None
 
 

@@ -34,7 +34,7 @@ def control(network: ParityNetwork, text: str) -> AbstractParityControl:
     if name not in CONTROLS:
         raise InputError(f"the control {name!r} is unknown; expected one of {', '.join(CONTROLS)}.")
     try:
-        fields = _parts.fields(CONTROLS[name], text if "(" in text else f"{name}()")
+        fields = _parts.fields(CONTROLS[name], text if "(" in text else f"{name}()", without=("network",))
     except InputError as error:
         raise InputError(f"the control {text!r} cannot be made: {error}.") from None
     made: AbstractParityControl = CONTROLS[name](**{"network": network} | fields)
