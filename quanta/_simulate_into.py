@@ -54,11 +54,15 @@ def simulate_into(out: "Output", job: Job) -> None:
     except InputError:
         _give_back(out, job)
         raise
-    record.save(ds, out.record, overwrite=True)
-    summary = _simulate_report.summarise(ds, job.plans, job.tail_exponent) | {"record": str(out.record)}
-    if options.detect:
-        summary = _simulate_report.analyse(ds, out, options.seed, known=job.plans[0].learner.foretold) | summary
-    out.finish(job.parsed.configuration(), {**summary, "seconds": round(time.perf_counter() - began, 2)})
+    try:  # the checkpoints are there until all is in its place
+        record.save(ds, out.record, overwrite=True)
+        summary = _simulate_report.summarise(ds, job.plans, job.tail_exponent) | {"record": str(out.record)}
+        if options.detect:
+            summary = _simulate_report.analyse(ds, out, options.seed, known=job.plans[0].learner.foretold) | summary
+        out.finish(job.parsed.configuration(), {**summary, "seconds": round(time.perf_counter() - began, 2)})
+    except KeyboardInterrupt:
+        print("The run has ended. The same command with --resume writes what is missing.", file=sys.stderr)
+        raise
     for path in checkpoints:
         path.unlink(missing_ok=True)
 
@@ -103,7 +107,7 @@ def _left(stopped: Overflow | Failed | KeyboardInterrupt) -> "tuple[xr.Dataset |
         records = {i: ds for i, ds in enumerate(stopped.records) if ds is not None}
         ended = [ds for i, ds in records.items() if i not in getattr(stopped, "errors", {})]
         if ended:
-            return _simulate_many.combine(ended), f"of the {len(ended)} seeds that ended"
+            return _simulate_many.combine(ended), f"of the {len(ended)} of {len(stopped.records)} seeds that ended"
         kept = _simulate_many.combine([*records.values()]) if records else None
     else:
         kept = getattr(stopped, "record", None)

@@ -225,7 +225,8 @@ def execute(plan: Plan, kept: Path | None = None, *, resume: bool = False, progr
     Raises
     ------
     Overflow, KeyboardInterrupt
-        With the ``record`` so far, None if there is none; what was interrupted has saved its checkpoint.
+        With the ``record`` so far, None if there is none; what was interrupted has saved its checkpoint, and so has what
+        has ended.
     """
     from quanta._progress import Progress
 
@@ -233,6 +234,8 @@ def execute(plan: Plan, kept: Path | None = None, *, resume: bool = False, progr
     try:
         with Progress("quanta.simulate", plan.total, run.progress, shown=progress) as bar:
             run.follow(lambda run: bar.update(run.progress, lambda: note(run)))
+        run.save()  # until the record is in its place, it is nowhere else
+        return run.record()
     except (Overflow, KeyboardInterrupt) as stopped:
         if isinstance(stopped, Overflow):
             run.drop()
@@ -241,9 +244,6 @@ def execute(plan: Plan, kept: Path | None = None, *, resume: bool = False, progr
         least = 1 if isinstance(stopped, Overflow) else 2  # what was interrupted so early had not begun
         stopped.record = run.record() if run.done >= least else None  # type: ignore[union-attr]
         raise
-    if kept is not None and kept.exists():  # what comes after may take long, too
-        run.save()
-    return run.record()
 
 
 def note(run: Run) -> str:

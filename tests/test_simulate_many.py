@@ -231,7 +231,7 @@ def test_the_command_goes_on_with_seeds_that_were_interrupted(capfd, monkeypatch
         interrupted_at(patch, 60)
         assert simulate.main(SEEDS) == 130
     err = capfd.readouterr().err
-    assert re.search(r"^The record of the \d seeds that ended is many/record.zarr. The same command with --resume", err)
+    assert re.search(r"^The record of the \d of 3 seeds that ended is many/record.zarr. The same command with --resume", err)
     assert record.load("many")["step"][-1] == 60
     assert simulate.main(SEEDS) == 2
     assert "holds an unfinished run; add --resume" in capfd.readouterr().err
@@ -248,7 +248,7 @@ def test_a_seed_that_diverges_is_named_and_the_record_of_the_others_is_kept(capf
     assert simulate.main(SEEDS) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert re.search(
-        r"run 1, seed 1: the loss is not finite at step \d+; .* The record of the 2 seeds that ended is", line
+        r"run 1, seed 1: the loss is not finite at step \d+; .* The record of the 2 of 3 seeds that ended is", line
     )
     assert record.load("many")["seed"].values.tolist() == [0, 2]
 
