@@ -10,7 +10,7 @@ import numpy as np
 from quanta import _simulate_checkpoint
 from quanta._curves import Curves
 from quanta._simulate_plan import DESIGN, Plan
-from quanta.learners import AbstractLearner, Overflow
+from quanta.learners import AbstractLearner, Overflow, _threads
 from quanta.learners.base import LEARNED
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ class Run:
         """Steps made."""
         moment = self.state.step if hasattr(self.state, "step") else self.state.examples
         return int(moment) // self.plan.per_step
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """All that decides its bits, which whoever resumes it must have alike: of linear algebra, the threads too."""
+        threads = {} if self.learner.bitwise else {"OMP_NUM_THREADS": _threads.of_linear_algebra()}
+        return self.plan.words | threads
 
     @property
     def progress(self) -> int:
@@ -151,7 +157,7 @@ class Run:
             return
         began = time.monotonic()
         rows = {name: curve.T for name, curve in self.so_far().items()}
-        _simulate_checkpoint.save(self.kept, self.plan.words, self.state, rows)
+        _simulate_checkpoint.save(self.kept, self._settings, self.state, rows)
         now = time.monotonic()
         self._due = now + max(_SAVE_EVERY, (1 / _SAVING - 1) * (now - began))
 
@@ -165,7 +171,7 @@ class Run:
             self.kept.unlink(missing_ok=True)
 
     def _restore(self, path: Path) -> None:
-        state, rows = _simulate_checkpoint.load(path, self.plan.words)
+        state, rows = _simulate_checkpoint.load(path, self._settings)
         self.state = type(self.state)(**state)
         for name, values in rows.items():
             self.curves[name] = Curves(self.p.size, len(self.step))

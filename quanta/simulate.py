@@ -191,7 +191,8 @@ class Options(_cli.Common):
     detect: bool = True
     """Find the transitions, test composition and draw the figure; or only simulate."""
     resume: bool = False
-    """Go on with an unfinished run, to the very result it would have had."""
+    """Go on with an unfinished run, to the very result it would have had; where that is of linear algebra, with as many
+    threads as before."""
 
 
 def run(argv: Sequence[str] | None = None) -> int:

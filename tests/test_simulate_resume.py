@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from test_simulate import MEMBERS, SMALL, SMALL_NETWORK, runs
 
 from quanta import _simulate_checkpoint, _simulate_plan, _simulate_run, record, simulate
+from quanta._errors import InputError
 from quanta.frequencies import Uniform, Zipf
 from quanta.learners import LEARNERS, AbstractIndependent, Exponential, Geometry, Multilinear, ParityNetwork, Threshold
+from quanta.learners.parity_kernel import ParityKernel
 from quanta.learners.parity_linearised import ParityLinearised
 
 HOW = {"steps": 90, "n_checkpoints": 25, "batch_size": 4, "seed": 3}
@@ -105,6 +107,24 @@ def test_a_checkpoint_that_forgot_a_part_of_the_state_would_be_noticed(tmp_path)
     whole = simulate.simulate(SMALL, SMALL_NETWORK, **HOW)
     forgetful = simulate.simulate(SMALL, SMALL_NETWORK, **HOW, checkpoint=path, resume=True)
     assert not np.array_equal(forgetful["loss"], whole["loss"])
+
+
+def test_what_is_of_linear_algebra_goes_on_with_as_many_threads_as_it_began_with_and_no_other_number(
+    tmp_path, monkeypatch
+):
+    """With another number it would come to other bits, without a word."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    kernel = ParityKernel(network=SMALL_NETWORK, n_inputs=4)
+    assert not kernel.bitwise
+    whole = simulate.simulate(SMALL, kernel, **HOW)
+    for learner in (kernel, SMALL_NETWORK):
+        stopped(learner, tmp_path / type(learner).__name__, 20)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    with pytest.raises(InputError, match=r"OMP_NUM_THREADS was 1, is 3\. Resume with the old"):
+        simulate.simulate(SMALL, kernel, **HOW, checkpoint=tmp_path / "ParityKernel", resume=True)
+    simulate.simulate(SMALL, SMALL_NETWORK, **HOW, checkpoint=tmp_path / "ParityNetwork", resume=True)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    same(simulate.simulate(SMALL, kernel, **HOW, checkpoint=tmp_path / "ParityKernel", resume=True), whole)
 
 
 def test_a_run_that_is_over_is_read_back_from_its_checkpoint(tmp_path, monkeypatch):

@@ -8,12 +8,15 @@ from contextvars import ContextVar
 _GRANTED: ContextVar[int | None] = ContextVar("threads", default=None)
 
 
-def granted() -> int:
-    """Threads for whoever asks: what :func:`grant` says here, else what linear algebra is given, OMP_NUM_THREADS, else
-    as many as there are processors.
-    """
+def of_linear_algebra() -> int:
+    """Threads that linear algebra is given: OMP_NUM_THREADS, else as many as there are processors."""
     given = os.environ.get("OMP_NUM_THREADS", "").strip()
-    return _GRANTED.get() or (int(given) if given.isdecimal() else 0) or os.cpu_count() or 1
+    return (int(given) if given.isdecimal() else 0) or os.cpu_count() or 1
+
+
+def granted() -> int:
+    """Threads for whoever asks: what :func:`grant` says here, else as many as linear algebra is given."""
+    return _GRANTED.get() or of_linear_algebra()
 
 
 @contextmanager

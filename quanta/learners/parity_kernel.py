@@ -79,6 +79,7 @@ class ParityKernel(AbstractParityControl):
     """Time of a step; 0: the network's rate if it descends by SGD, else 0.1."""
 
     dynamics: ClassVar[tuple[str, ...]] = ("expected",)
+    bitwise: ClassVar[bool] = False
     kind: ClassVar[str] = "kernel"
     optimizer: ClassVar[str] = "sgd"
     stepwise: ClassVar[bool] = False  # from checkpoint to checkpoint: where a flow is stopped is not free of rounding
