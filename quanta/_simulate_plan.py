@@ -68,7 +68,7 @@ def plan(
     dynamics = dynamics or learner.dynamics[0]
     batch_size = learner.usual_batch if batch_size is None else batch_size
     check_whole("seed", seed, 0)
-    check_whole("batch_size", batch_size, 1)
+    check_whole("batch_size", batch_size)
     check_whole("n_checkpoints", n_checkpoints, 3)
     if steps is not None:
         check_whole("steps", steps, 1)
@@ -79,8 +79,8 @@ def plan(
     if (steps or 1) * batch_size > LATEST:
         raise InputError(f"{steps or 1} steps of {batch_size} examples are more than 2^53 examples; take fewer.")
     planned = Plan(frequencies, learner, steps or 1, n_checkpoints, batch_size, seed, dynamics, patience)
+    learner.check(frequencies.size, batch_size, dynamics)
     check_memory([planned])
-    learner.check_count(frequencies.size)
     if steps is None:
         planned = planned._replace(steps=default_steps(frequencies.probabilities(), learner, batch_size, dynamics))
     return planned

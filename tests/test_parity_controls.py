@@ -316,8 +316,12 @@ def test_a_kernel_or_a_table_that_is_too_large_is_refused_with_its_size():
     with pytest.raises(InputError, match=r"16000 unknowns"):
         ParityKernel(n_inputs=16).check_count(1000)
     wide = ParityTable(network=ParityNetwork(n_bits=100, k=24, width=4))
-    with pytest.raises(InputError, match=r"cells here"):
-        wide.start(np.ones(3) / 3, np.random.default_rng(0))
+    with pytest.raises(InputError, match=r"a table of 3 subtasks has 5\.03316e\+07 cells here"):
+        wide.check_count(3)
+    of_composites = ParityTable(network=ParityNetwork(n_bits=100, k=6, atoms=4, n_composites=1, width=4))
+    of_composites.check_count(6)
+    with pytest.raises(InputError, match=r"cells here"):  # as many as the sets drawn have in their unions
+        of_composites.start(np.ones(6) / 6, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(

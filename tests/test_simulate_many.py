@@ -126,18 +126,36 @@ def test_where_one_fails_the_others_are_finished_and_all_is_kept(monkeypatch):
     xr.testing.assert_equal(kept[1]["loss"], whole[1]["loss"].isel(step=slice(kept[1].sizes["step"])))
 
 
-def test_a_bad_run_is_refused_before_any_is_begun(monkeypatch):
-    monkeypatch.setattr(_simulate_run, "Run", None)
-    with pytest.raises(InputError, match="batch_size is 0"):
-        simulate.simulate_many([{"batch_size": 1}, {"batch_size": 0}], frequencies=SMALL, learner=Exponential())
+FINITE = ParityNetwork(n_bits=12, k=2, width=20, n_test=64, n_examples=10)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"learner": FINITE, "batch_size": 50}, "n_examples is 10; expected at least a batch, 50"),
+        (
+            {"learner": FINITE.control("linearised"), "batch_size": 50},
+            "n_examples is 10; expected at least a batch, 50",
+        ),
+        ({"dynamics": "expected"}, "dynamics is 'expected'; expected 'sampled' for ParityNetwork"),
+        ({"frequencies": Zipf(n_subtasks=67)}, "67 subtasks need as many distinct sets of 2 of 12 bits"),
+        ({"learner": ParityNetwork(k=24).control("tabular")}, "cells here; at most"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else "-".join(value),
+)
+def test_a_bad_run_is_refused_before_any_is_begun(bad, said, monkeypatch):
+    monkeypatch.setattr(_simulate_many, "Run", None)  # to begin one would be another error
+    good = {"learner": SMALL_NETWORK, "frequencies": SMALL, "batch_size": 4}
+    with pytest.raises(InputError, match=said):
+        simulate.simulate_many([good, good | bad], steps=90)
 
 
 def test_what_is_refused_of_all_alike_is_said_once():
-    learner = ParityNetwork(n_bits=12, k=2, width=20, n_test=64, n_examples=10)
-    with pytest.raises(InputError, match=r"^n_examples is 10; expected at least a batch"):
-        simulate.simulate_many(
-            [{"seed": i} for i in (0, 1)], **HOW | {"batch_size": 50}, learner=learner, frequencies=SMALL
-        )
+    network = ParityNetwork(n_bits=100, k=6, atoms=5, n_composites=1, width=4)  # the sets drawn decide of the cells
+    how = {"learner": network.control("tabular"), "frequencies": Zipf(n_subtasks=6), "steps": 9}
+    with pytest.raises(InputError, match=r"^a table of 6 subtasks has .* cells here"):
+        simulate.simulate_many([{"seed": i} for i in (0, 1)], **how, batch_size=50)
 
 
 def test_a_fault_in_one_stops_the_others_and_is_not_hidden(tmp_path, monkeypatch):
@@ -231,7 +249,9 @@ def test_the_command_goes_on_with_seeds_that_were_interrupted(capfd, monkeypatch
         interrupted_at(patch, 60)
         assert simulate.main(SEEDS) == 130
     err = capfd.readouterr().err
-    assert re.search(r"^The record of the \d of 3 seeds that ended is many/record.zarr. The same command with --resume", err)
+    assert re.search(
+        r"^The record of the \d of 3 seeds that ended is many/record.zarr. The same command with --resume", err
+    )
     assert record.load("many")["step"][-1] == 60
     assert simulate.main(SEEDS) == 2
     assert "holds an unfinished run; add --resume" in capfd.readouterr().err

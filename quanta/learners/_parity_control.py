@@ -58,6 +58,10 @@ class AbstractParityControl(AbstractLearner):
         """Refuse what the network refuses."""
         self.network.check_count(n_subtasks)
 
+    def check_batch(self, batch_size: int) -> None:
+        """Refuse what the network refuses."""
+        self.network.check_batch(batch_size)
+
     def kinds(self, n_subtasks: int) -> list[str] | None:
         """Those of the network."""
         return self.network.kinds(n_subtasks)

@@ -50,7 +50,8 @@ class AbstractLearner(abc.ABC):
     clock: ClassVar[str] = "examples"
     """What time counts: "examples" drawn, or "steps" of an optimiser that sees all subtasks at each."""
     bitwise: ClassVar[bool] = True
-    """Whether a seed gives the same bits at any number of threads; where not, the same to rounding (linear algebra)."""
+    """Whether a seed gives the same bits at any number of threads; where not, the same to rounding (linear algebra), and
+    what was begun at one number is not gone on with at another."""
 
     usual_batch: ClassVar[int] = 1
     """Examples in a batch where nothing is said of it."""
@@ -115,6 +116,31 @@ class AbstractLearner(abc.ABC):
         InputError
             If it cannot.
         """
+
+    def check_batch(self, batch_size: int) -> None:  # noqa: B027, most take any
+        """Refuse a batch that it cannot be trained on.
+
+        Raises
+        ------
+        InputError
+            If it cannot.
+        """
+
+    def check(self, n_subtasks: int, batch_size: int, dynamics: str) -> None:
+        """Refuse to be simulated so, before anything is allocated.
+
+        Raises
+        ------
+        InputError
+            If it has not these dynamics, or cannot have so many subtasks or such batches.
+        """
+        check_whole("batch_size", batch_size)
+        if dynamics not in self.dynamics:
+            raise InputError(
+                f"dynamics is {dynamics!r}; expected {' or '.join(map(repr, self.dynamics))} for {type(self).__name__}."
+            )
+        self.check_count(n_subtasks)
+        self.check_batch(batch_size)
 
     @property
     def n_measured(self) -> int:
@@ -313,25 +339,20 @@ class AbstractLearner(abc.ABC):
 
 
 def checked(learner: AbstractLearner, frequencies: np.ndarray, dynamics: str, batch_size: int) -> np.ndarray:
-    """Frequencies as float64, dynamics that the learner has, and a size that a batch can have.
+    """Frequencies as float64, of a run that the learner does not refuse.
 
     Raises
     ------
     InputError
-        If they are not a distribution, not its dynamics, or not a whole number of examples.
+        If they are not a distribution, or it does.
     """
-    check_whole("batch_size", batch_size)
-    if dynamics not in learner.dynamics:
-        raise InputError(
-            f"dynamics is {dynamics!r}; expected {' or '.join(map(repr, learner.dynamics))} "
-            f"for {type(learner).__name__}."
-        )
     p = np.asarray(frequencies, dtype=np.float64)
     if p.ndim != 1 or p.size == 0 or not np.all(p >= 0) or abs(p.sum() - 1) > 1e-9:
         raise InputError(
             f"frequencies have shape {p.shape} and sum to {p.sum():.6g}; expected (n_subtasks,) and 1. "
             "Use .probabilities() of a part of quanta.frequencies."
         )
+    learner.check(p.size, batch_size, dynamics)
     return p
 
 

@@ -138,6 +138,19 @@ class ParityNetwork(AbstractLearner):
             )
         data.check_enough(self.bit_sets, n_atoms, self.n_bits, self.k)
 
+    def check_batch(self, batch_size: int) -> None:
+        """Refuse a batch larger than the training set.
+
+        Raises
+        ------
+        InputError
+            If it is.
+        """
+        if 0 < self.n_examples < batch_size:
+            raise InputError(
+                f"n_examples is {self.n_examples}; expected at least a batch, {batch_size}, or 0 for ever new."
+            )
+
     @property
     def n_measured(self) -> int:
         """Loss and accuracy, and two measures of hidden progress."""
@@ -189,11 +202,6 @@ class ParityNetwork(AbstractLearner):
             If there are not so many sets of bits, or the training set is smaller than a batch.
         """
         p = checked(self, frequencies, dynamics, batch_size)
-        self.check_count(p.size)
-        if 0 < self.n_examples < batch_size:
-            raise InputError(
-                f"n_examples is {self.n_examples}; expected at least a batch, {batch_size}, or 0 for ever new."
-            )
         n_atoms = p.size - self.n_composites
         sets = data.bit_sets(self.bit_sets, n_atoms, self.n_bits, self.k, rng)
         subtasks = data.parities(sets, self.n_bits, data.composites(self.n_composites, self.atoms, n_atoms))

@@ -60,6 +60,15 @@ class ParityTable(AbstractParityControl):
         """The network's, or its own."""
         return self.rate or self.network.rate
 
+    def check_count(self, n_subtasks: int) -> None:
+        """Refuse what the network refuses, and more subtasks than a table has cells for, however their sets of bits meet."""
+        network = self.network
+        network.check_count(n_subtasks)
+        more = {"disjoint": network.k * (network.atoms - 1), "overlapping": network.atoms - 1, "distinct": 1}
+        n_bits = min(network.k + more[network.bit_sets], network.n_bits)
+        n_composites = network.n_composites
+        _check_cells(n_subtasks, ((n_subtasks - n_composites) << network.k) + (n_composites << n_bits))
+
     def memory_needed(self, n_subtasks: int, batch_size: int) -> int:
         """Bytes of its cells, and of a batch."""
         most = self.network.k * (self.network.atoms if self.network.n_composites else 1)
@@ -79,11 +88,7 @@ class ParityTable(AbstractParityControl):
         state = self.network.start(p, rng, batch_size=batch_size)
         edges, _ = _layout(state.masks)
         n_cells = int(edges[-1, 1])
-        if n_cells > MAX_CELLS:
-            raise InputError(
-                f"a table of {len(p)} subtasks has {n_cells:.6g} cells here; at most {MAX_CELLS} are allowed. Take fewer "
-                "subtasks, or of fewer bits."
-            )
+        _check_cells(len(p), n_cells)
         shared = {name: getattr(state, name) for name in Table._fields if name != "cells"}
         return Table(**shared, cells=np.zeros((3, n_cells)))
 
@@ -125,6 +130,15 @@ class ParityTable(AbstractParityControl):
         size = np.diff(edges[:, 1])
         found = {"loss": reference.losses(z, label), "accuracy": ((z > 0) == label).astype(np.float64)}
         return {name: np.add.reduceat(values, edges[:-1, 1]) / size for name, values in found.items()}
+
+
+def _check_cells(n_subtasks: int, n_cells: int) -> None:
+    """Refuse a table that is too large."""
+    if n_cells > MAX_CELLS:
+        raise InputError(
+            f"a table of {n_subtasks} subtasks has {n_cells:.6g} cells here; at most {MAX_CELLS} are allowed. Take fewer "
+            "subtasks, or of fewer bits."
+        )
 
 
 def _layout(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
