@@ -1,4 +1,4 @@
-"""The figure of progress that a loss hides: what else was measured of every subtask, around the time when it is learned."""
+"""The figure of progress that a loss hides: what moves before it does, around the time when it is learned."""
 
 import numpy as np
 import xarray as xr
@@ -7,20 +7,16 @@ from matplotlib.figure import Figure
 
 from quanta import _plot_style as style
 from quanta._errors import InputError
-from quanta._schema import CURVES
+from quanta._schema import PROGRESS
 
 _AGES = np.geomspace(0.02, 5, 120)  # steps, in units of the onset
-_INKS = (style.ACCENT, "#21918c", "#440154", "#5ec962")
+_INKS = dict(zip(PROGRESS, (style.ACCENT, "#21918c"), strict=True))
 _SHOWN = 12  # subtasks, in the panels by themselves
 
 
 def measures(record: xr.Dataset) -> list[str]:
-    """Names of what was measured of every subtask besides outcomes and counts, in the order of the alphabet."""
-    return sorted(
-        str(name)
-        for name, variable in record.data_vars.items()
-        if variable.dims[-2:] == ("subtask", "step") and name not in CURVES
-    )
+    """Names of the measures of hidden progress that it has."""
+    return [name for name in PROGRESS if name in record and "subtask" in record[name].dims]
 
 
 def progress(record: xr.Dataset, share: np.ndarray, colours: np.ndarray) -> Figure:
@@ -31,7 +27,8 @@ def progress(record: xr.Dataset, share: np.ndarray, colours: np.ndarray) -> Figu
     names = measures(record)
     if not names:
         raise InputError(
-            "the record has no measure of every subtask besides its loss; simulate a parity network with --hidden-progress."
+            f"the record has no measure of hidden progress; expected {' or '.join(PROGRESS)}. "
+            "Simulate a parity network with --hidden-progress."
         )
     step = record["step"].values.astype(float)
     onset = halfway(step, share)
@@ -39,11 +36,11 @@ def progress(record: xr.Dataset, share: np.ndarray, colours: np.ndarray) -> Figu
     figure, (left, right) = style.figure(title, panels=2)
     learned = np.isfinite(onset)
     _band(left, _aligned(step, share, onset)[learned], style.INK, "loss, of its start")
-    for name, ink in zip(names, _INKS, strict=False):
+    for name in names:
         values = _aligned(step, record[name].values.astype(float), onset)[learned]
         typical = np.nanmedian(values, axis=0) if learned.any() else np.ones(1)
         top = float(np.nanmax(typical, initial=0))
-        _band(left, values / (top or 1.0), ink, f"{name}, of {top:.2g}")
+        _band(left, values / (top or 1.0), _INKS[name], f"{name}, of {top:.2g}")
     style.log_axes(left, _AGES, None)
     left.axvline(1, color=style.GREY, lw=1, ls=":")
     left.set_ylim(-0.05, 1.6)

@@ -18,6 +18,7 @@ OPTIMIZERS = ("sgd", "momentum", "adam", "unknown")
 
 OUTCOMES = ("loss", "accuracy", "probability")  # at least one of them, (…, subtask, step)
 CURVES = (*OUTCOMES, "exposures")  # (…, subtask, step)
+PROGRESS = ("fourier_gap", "moved")  # (…, subtask, step): measures of what moves while a loss does not
 CLOCKS = ("examples", "tokens", "compute", "learning_rate", "learning_rate_sum")  # (step), or (…, step) when combined
 PER_SUBTASK = ("frequency", "weight", "n_classes", "chance_loss")  # (subtask)
 TRUTH = ("true_onset", "true_width")  # (…, subtask)

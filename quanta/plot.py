@@ -228,20 +228,20 @@ def kinds(record: xr.Dataset, found: xr.Dataset, labels: np.ndarray, table: xr.D
 
 
 def measures(record: xr.Dataset) -> list[str]:
-    """Names of what was measured of every subtask besides outcomes and counts, such as ``fourier_gap``."""
+    """Names of the measures of hidden progress that a record has: ``fourier_gap``, ``moved``."""
     from quanta import _plot_progress
 
     return _plot_progress.measures(record)
 
 
 def progress(record: xr.Dataset) -> Figure:
-    """What else was measured of every subtask, before and after it is learned: hidden progress, or none.
+    """What moves before and after a subtask is learned: hidden progress, or none.
 
     Parameters
     ----------
     record : xr.Dataset
-        A record with measures of dims (subtask, step) beside its loss, such as the ``fourier_gap`` and ``moved`` of a
-        parity network; of an ensemble the first member is drawn.
+        A record with ``fourier_gap`` or ``moved`` beside its loss, as a parity network has them; of an ensemble the first
+        member is drawn.
 
     Raises
     ------

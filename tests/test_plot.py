@@ -136,18 +136,24 @@ def _with_a_measure(lead):
     loss = 1 / (1 + (step / onset[:, None]) ** 6)
     gap = 0.3 / (1 + (lead * onset[:, None] / step) ** 6)
     return record.new(
-        loss, step=step, frequency=np.full(5, 0.2), chance_loss=1.0, source="simulated", measures={"gap": gap}
+        loss,
+        step=step,
+        frequency=np.full(5, 0.2),
+        chance_loss=1.0,
+        source="simulated",
+        measures={"fourier_gap": gap, "held_out": loss},
     )
 
 
 @pytest.mark.parametrize("lead", [0.2, 1.0])
 def test_a_measure_is_shown_in_time_by_the_onsets_so_that_its_lead_can_be_read_off(lead):
     real = _with_a_measure(lead)
-    assert plot.measures(real) == ["gap"]
+    assert plot.measures(real) == ["fourier_gap"]  # and no loss on other strings
     left, right = plot.progress(real).axes
     age, middle = left.lines[1].get_data()
     assert age[np.argmax(middle > 0.5)] == pytest.approx(lead, rel=0.05)
-    assert left.lines[1].get_label() == "gap, of 0.3"
+    assert left.lines[1].get_label() == "fourier_gap, of 0.3"
+    assert len(left.get_legend().get_texts()) == 2
     assert "the 4 that are learned" in left.get_title(loc="left")
     dots = sorted(float(line.get_xdata()[0]) for line in right.lines if line.get_marker() == "o")
     np.testing.assert_allclose(dots, [100, 200, 400, 800], rtol=0.05)
@@ -158,7 +164,7 @@ def test_where_nothing_is_learned_measures_are_drawn_all_the_same():
     assert "the 0 that are learned" in plot.progress(idle).axes[0].get_title(loc="left")
 
 
-def test_without_a_measure_of_every_subtask_there_is_no_hidden_progress_to_draw(run):
+def test_without_a_measure_of_hidden_progress_there_is_none_to_draw(run):
     assert plot.measures(run[0]) == []
-    with pytest.raises(InputError, match="no measure of every subtask"):
+    with pytest.raises(InputError, match="no measure of hidden progress; expected fourier_gap or moved"):
         plot.progress(run[0])
