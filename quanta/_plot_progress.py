@@ -19,10 +19,10 @@ def measures(record: xr.Dataset) -> list[str]:
     return [name for name in PROGRESS if name in record and "subtask" in record[name].dims]
 
 
-def progress(record: xr.Dataset, share: np.ndarray, colours: np.ndarray) -> Figure:
+def progress(record: xr.Dataset, share: np.ndarray, colours: np.ndarray, whole: str) -> Figure:
     """Medians of all that are learned, in time by their onsets; and the first measure of some subtasks.
 
-    ``share`` (n_subtasks, n_steps) is the loss over its start, ``colours`` (n_subtasks, 4) those of the subtasks.
+    ``share`` (n_subtasks, n_steps) is the loss over ``whole``, chance or its start, ``colours`` (n_subtasks, 4) those of the subtasks.
     """
     names = measures(record)
     if not names:
@@ -35,7 +35,7 @@ def progress(record: xr.Dataset, share: np.ndarray, colours: np.ndarray) -> Figu
     title = "What moves while the loss does not: a plateau is not idle if a measure rises before the loss falls"
     figure, (left, right) = style.figure(title, panels=2)
     learned = np.isfinite(onset)
-    _band(left, _aligned(step, share, onset)[learned], style.INK, "loss, of its start")
+    _band(left, _aligned(step, share, onset)[learned], style.INK, f"loss, of {whole}")
     for name in names:
         values = _aligned(step, record[name].values.astype(float), onset)[learned]
         typical = np.nanmedian(values, axis=0) if learned.any() else np.ones(1)

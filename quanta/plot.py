@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from quanta import _plot_style as style
 from quanta._errors import InputError
@@ -38,6 +39,7 @@ __all__ = [
 
 _MAX_CURVES = 60
 _MAX_EDGES = 40  # more white lines between pieces would hide the pieces
+_NARROW = 100  # of frequencies: over less than this, powers of ten would be too few to read a scale by
 _PASSED = {True: "✓", False: "✗"}
 _METRICS = (("loss", "loss", 0.0), ("probability", "1 − probability", 1.0), ("accuracy", "error rate", 1.0))
 
@@ -85,11 +87,15 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
     style.label(
         right, "training step", "", f"the mean {name}{', and the steps in it (grey: the rest)' if stepped else ''}"
     )
-    style.label(left, "training step", "", f"the {name} of each subtask, as a share of its start")
+    style.label(left, "training step", "", f"the {name} of each subtask, as a share of {_whole(record)}")
     if norm is not None:
+        narrow = norm.vmax < _NARROW * norm.vmin
         bar = figure.colorbar(
-            ScalarMappable(norm, _palette()), ax=[left, right], location="bottom", aspect=60, shrink=0.5, pad=0.02
-        )
+            ScalarMappable(norm, _palette()), ax=[left, right], location="bottom", aspect=60, shrink=0.5, pad=0.02,
+            ticks=LogLocator(subs=(1, 2, 5)) if narrow else None, format="%g" if narrow else None,
+        )  # fmt: skip
+        if narrow:
+            bar.minorticks_off()
         bar.set_label("frequency of the subtask", size=9)
         bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
@@ -252,7 +258,9 @@ def progress(record: xr.Dataset) -> Figure:
 
     record = _first(record)
     curves, _ = _metric(record)
-    return _plot_progress.progress(record, curves / _start(record, curves)[:, None], _by_frequency(record)[0])
+    return _plot_progress.progress(
+        record, curves / _start(record, curves)[:, None], _by_frequency(record)[0], _whole(record)
+    )
 
 
 def seeds(result: xr.Dataset) -> Figure:
@@ -399,6 +407,12 @@ def _start(record: xr.Dataset, curves: np.ndarray) -> np.ndarray:
         return start
     chance = record["chance_loss"].values
     return np.where(np.isfinite(chance) & (chance > 0), chance, start)
+
+
+def _whole(record: xr.Dataset) -> str:
+    """What the start of its curves is, in words."""
+    known = "loss" in record and "chance_loss" in record and bool(np.isfinite(record["chance_loss"]).all())
+    return "chance" if known else "its start"
 
 
 def _one_curve(record: xr.Dataset, fit: Mapping[str, Any]) -> np.ndarray:

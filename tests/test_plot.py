@@ -1,5 +1,7 @@
 """Figures: how many panels, what is in them, and that they are drawn without a warning, a window or a leak."""
 
+import itertools
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -30,6 +32,19 @@ def _words(figure):
 
 def test_a_run_has_two_panels_and_a_scale_of_colours(run):
     assert len(plot.run(*run).axes) == 3
+
+
+@pytest.mark.parametrize("decades", [0.5, 1.3, 1.9, 2.1, 6])
+def test_the_numbers_on_the_scale_of_colours_do_not_overlap(decades):
+    frequency = np.geomspace(10.0**-decades, 1, 12) / np.geomspace(10.0**-decades, 1, 12).sum()
+    flat = record.new(np.ones((12, 3)), step=[0, 1, 2], frequency=frequency, chance_loss=1.0, source="simulated")
+    figure = plot.run(flat)
+    figure.draw_without_rendering()
+    axis = figure.axes[2].xaxis
+    labels = [tick.label1 for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()) if tick.label1.get_text()]
+    boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
+    assert len(boxes) >= 2
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_every_curve_of_a_small_run_is_drawn_and_its_onset_marked(run):
