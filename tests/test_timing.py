@@ -38,9 +38,9 @@ def on_grid(onset, grid=GRID):
 
 @pytest.fixture(scope="module")
 def replicas():
-    """Fits to 200 runs, whose onsets are known to lie between checkpoints."""
+    """Fits to 120 runs, whose onsets are known to lie between checkpoints."""
     rng = np.random.default_rng(0)
-    return [fit_timing(P, *on_grid(onsets(rng))) for _ in range(200)]
+    return [fit_timing(P, *on_grid(onsets(rng))) for _ in range(120)]
 
 
 def test_the_fit_that_drops_the_unlearned_is_too_shallow_and_the_censored_one_is_not(replicas):
