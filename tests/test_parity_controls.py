@@ -126,6 +126,20 @@ def explicit(first, subtasks, p, strings, time, n_steps):
     return f.z + tangent.moved(f, subtasks, change), label, change
 
 
+def limit(first, subtasks, p, strings, others, time):
+    """Losses of every subtask on the strings and on others, where steps become ever smaller."""
+    by_size = []
+    for n_steps in (1000, 2000):
+        z, label, change = explicit(first, subtasks, p, strings, time, n_steps)
+        words, subtask = others.reshape(-1, 2), np.repeat(np.arange(p.size), others.shape[1])
+        f = tangent.features(first, subtasks, subtask, words)
+        held = reference.losses(
+            f.z + tangent.moved(f, subtasks, change), data.parity(words & subtasks.masks[f.subtask])
+        )
+        by_size.append([x.reshape(p.size, -1).mean(axis=1) for x in (reference.losses(z, label), held)])
+    return (2 * fine - coarse for coarse, fine in zip(*by_size, strict=True))  # the error is of first order
+
+
 @pytest.mark.parametrize("time", [2.0, 40.0])
 def test_the_flow_is_descent_of_the_linearised_network_in_tiny_steps(time):
     learner = ParityKernel(network=NETWORK, n_inputs=12, rate=0.5)
@@ -133,17 +147,7 @@ def test_the_flow_is_descent_of_the_linearised_network_in_tiny_steps(time):
     found = learner.measure(learner.advance(begun, round(time / 0.5)))
     network = start(NETWORK)
     strings = flow.test_strings(NETWORK.look(network.keys), P.size, 24)
-    first = weights_of(network)
-    by_size = []
-    for n_steps in (1000, 2000):
-        z, label, change = explicit(first, network.subtasks, P, strings[:, :12], time, n_steps)
-        others = strings[:, 12:].reshape(-1, 2)
-        f = tangent.features(first, network.subtasks, np.repeat(np.arange(P.size), 12), others)
-        held = reference.losses(
-            f.z + tangent.moved(f, network.subtasks, change), data.parity(others & network.masks[f.subtask])
-        )
-        by_size.append([x.reshape(P.size, 12).mean(axis=1) for x in (reference.losses(z, label), held)])
-    loss, held = (2 * fine - coarse for coarse, fine in zip(*by_size, strict=True))  # the error is of first order
+    loss, held = limit(weights_of(network), network.subtasks, P, strings[:, :12], strings[:, 12:], time)
     assert np.abs(learner.measure(begun)["loss"] - loss).max() > 0.02  # it has moved
     np.testing.assert_allclose(found["loss"], loss, atol=10 * flow.TOLERANCE)
     np.testing.assert_allclose(found["held_out"], held, atol=10 * flow.TOLERANCE)
@@ -180,30 +184,36 @@ def test_a_kernel_is_made_once_for_a_run_and_kept_no_longer_than_it(monkeypatch)
     assert made[1]() is None
 
 
-def test_where_all_strings_are_listed_the_flow_is_that_of_the_whole_population():
+@pytest.mark.parametrize("n_inputs", [16, 30])
+def test_where_all_strings_are_listed_the_flow_is_that_of_the_whole_population(n_inputs):
     small = ParityNetwork(n_bits=4, k=2, width=16, n_test=64, descent="sgd", rate=0.1)
-    learner = ParityKernel(network=small, n_inputs=16)
-    p = np.full(3, 1 / 3)
-    begun = learner.start(p, np.random.default_rng(0), dynamics="expected")
+    learner, p = ParityKernel(network=small, n_inputs=n_inputs), np.array([0.6, 0.3, 0.1])
     assert learner.inputs == ""
-    assert begun.pull.size == 3 * 16
-    moved = learner.measure(learner.advance(begun, 3000))
-    assert "held_out" not in moved
-    assert (p @ moved["loss"]) < 0.9 * (p @ learner.measure(begun)["loss"])
+    begun, network = (
+        model.start(p, np.random.default_rng(0), dynamics=model.dynamics[0]) for model in (learner, small)
+    )
+    whole = np.zeros((3, 16, 2), dtype=np.uint64)
+    whole[:, :, 0] = range(16)
+    loss, _ = limit(weights_of(network, small), network.subtasks, p, whole, whole, time=60.0)
+    found = learner.measure(learner.advance(begun, 600))
+    assert "held_out" not in found
+    assert np.abs(learner.measure(begun)["loss"] - loss).max() > 0.1  # it has moved
+    np.testing.assert_allclose(found["loss"], loss, atol=10 * flow.TOLERANCE)
 
 
 # ------------------------------------------------------------------------------------------------- the table
 
 
-@pytest.mark.parametrize(("descent", "decay"), [("sgd", 0.0), ("adam", 0.0), ("adam", 0.1)])
-def test_the_table_is_a_dense_embedding_trained_on_the_batches_of_the_network(descent, decay):
+@pytest.mark.parametrize(
+    ("descent", "decay", "n_examples"), [("sgd", 0.0, 0), ("adam", 0.0, 0), ("adam", 0.1, 0), ("adam", 0.0, 400)]
+)
+def test_the_table_is_a_dense_embedding_trained_on_the_batches_of_the_network(descent, decay, n_examples):
     torch = pytest.importorskip("torch")
-    network = ParityNetwork(
-        n_bits=70, k=2, width=24, n_composites=2, n_test=128, descent=descent, rate=0.05, weight_decay=decay
-    )
+    how = {"descent": descent, "rate": 0.05, "weight_decay": decay, "n_examples": n_examples}
+    network = ParityNetwork(n_bits=70, k=2, width=24, n_composites=2, n_test=128, **how)
     learner = ParityTable(network=network)
     state, n = start(learner), 300
-    stream = data.Source(state.keys[0], state.keys[1], 0, state.keep, state.alias)
+    stream = data.Source(state.keys[0], state.keys[1], n_examples, state.keep, state.alias)
     subtasks = start(network).subtasks
     bits = subtasks.bits(70)
     table = torch.zeros(P.size, 2**4, 2, dtype=torch.float64, requires_grad=True)
@@ -225,32 +235,38 @@ def test_the_table_is_a_dense_embedding_trained_on_the_batches_of_the_network(de
         expected.append(np.logaddexp(0, -(2 * label - 1) * z[k, :size]).mean())
     moved = learner.advance(state, 30)
     np.testing.assert_allclose(learner.measure(moved)["loss"], expected, rtol=1e-9)
-    np.testing.assert_array_equal(moved.hits, start_hits(network, 30))
+    np.testing.assert_array_equal(moved.hits, network.advance(start(network), 30).hits)
     assert max(expected) < np.log(2)
-
-
-def start_hits(network, steps):
-    """How often the network itself has drawn each subtask by then."""
-    state = start(network)
-    stream = data.Source(state.keys[0], state.keys[1], 0, state.keep, state.alias)
-    return np.bincount(data.draw(stream, state.subtasks, 0, 300 * steps).subtask, minlength=P.size)
 
 
 # ------------------------------------------------------------------------------------------------- the linearised network
 
 
+@pytest.mark.parametrize("n_examples", [0, 400])
 @pytest.mark.parametrize("descent", ["sgd", "adam"])
-def test_the_linearised_network_sets_out_as_the_network_does(descent):
-    """Same weights, same batches: while the weights have hardly moved they move together."""
-    network = ParityNetwork(n_bits=20, k=2, width=32, n_test=1024, descent=descent, rate=1e-4)
-    learner = ParityLinearised(network=network)
-    curves = []
-    for model in (network, learner):
-        state = start(model)
-        curves.append([model.measure(model.advance(state, t))["loss"] for t in (0, 5)])
-    (before, after), (linear_before, linear_after) = curves
-    np.testing.assert_allclose(linear_before, before, atol=1e-6)
-    np.testing.assert_allclose(linear_after, after, atol=2e-2 * np.abs(after - before).max())
+def test_the_linearised_network_sets_out_as_the_network_does(descent, n_examples):
+    """Same weights, same batches: while the weights have hardly moved they move together. On others they do not."""
+    network = ParityNetwork(n_bits=20, k=2, width=32, n_test=1024, descent=descent, rate=1e-5, n_examples=n_examples)
+    other = dataclasses.replace(network, n_examples=500)
+    ends, moves = [], []
+    for model in (network, ParityLinearised(network=network), ParityLinearised(network=other)):
+        begun = start(model)
+        ends.append(model.advance(begun, 5))
+        moves.append(model.measure(ends[-1])["loss"] - model.measure(begun)["loss"])
+    np.testing.assert_array_equal(ends[1].hits, ends[0].hits)
+    apart = [np.abs(move - moves[0]).max() / np.abs(moves[0]).max() for move in moves[1:]]
+    assert apart[0] < 0.02 < apart[1]
+
+
+@pytest.mark.parametrize("test_bits", ["independent", "shared"])
+@pytest.mark.parametrize("rows", [100, 4096])
+def test_the_linearised_network_is_tested_on_the_strings_of_the_network(test_bits, rows, monkeypatch):
+    """Piece by piece, and before it has moved it is the network."""
+    network = dataclasses.replace(NETWORK, test_bits=test_bits)
+    monkeypatch.setattr(reference, "ROWS", rows)
+    true, found = (model.measure(start(model)) for model in (network, ParityLinearised(network=network)))
+    np.testing.assert_array_equal(found["accuracy"], true["accuracy"])
+    np.testing.assert_allclose(found["loss"], true["loss"], rtol=1e-6)
 
 
 def test_a_step_of_the_linearised_network_is_the_gradient_of_its_own_loss(world):

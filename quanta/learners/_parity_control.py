@@ -31,7 +31,7 @@ class AbstractParityControl(AbstractLearner):
     chance_loss: ClassVar[float] = math.log(2)
     usual_batch: ClassVar[int] = ParityNetwork.usual_batch
     foretold: ClassVar[bool] = False
-
+    starts_at_chance: ClassVar[bool] = False
     n_measured: ClassVar[int] = 2
 
     @property

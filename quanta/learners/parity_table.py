@@ -21,13 +21,21 @@ class Table(NamedTuple):
     """State of a table: that of the network's data, and its cells."""
 
     frequencies: np.ndarray
+    """(n_subtasks,) p_k."""
     step: np.ndarray
+    """() steps made."""
     hits: np.ndarray
+    """(n_subtasks,) int64: how often each was drawn."""
     batch_size: np.ndarray
+    """() examples of a step."""
     masks: np.ndarray
+    """(n_subtasks, 2) uint64: bits of each subtask."""
     keys: np.ndarray
+    """(4,) uint64: the network's."""
     keep: np.ndarray
+    """(n_subtasks,) of the alias table of the frequencies."""
     alias: np.ndarray
+    """(n_subtasks,) int64 of the same."""
     cells: np.ndarray
     """(3, n_cells): logit 1 minus logit 0 of each cell, and its moments under Adam."""
 
@@ -49,6 +57,7 @@ class ParityTable(AbstractParityControl):
     """Learning rate; 0: the network's. SGD moves a cell no faster than its gradient, which is small: more may be needed."""
 
     dynamics: ClassVar[tuple[str, ...]] = ("sampled",)
+    starts_at_chance: ClassVar[bool] = True
     kind: ClassVar[str] = "tabular"
     inputs: ClassVar[str] = ""
 
