@@ -17,19 +17,23 @@ def sentence(verdict: str, controls: list[dict[str, Any]]) -> str:
     """The verdict in one plain sentence, with what its controls allow."""
     parts = [SENTENCES[verdict]]
     if verdict in ("ordered-composition", "unordered-composition", "synchronous", "mixed"):
-        coupled = {c["state"] for c in controls if c["kind"] in COUPLED}
-        if "ok" in coupled:
-            caveat = min(
-                (c.get("caveat", "") for c in controls if c["kind"] in COUPLED and c["state"] == "ok"), key=len
-            )
-            parts.append(f"sharper than the linearised network of the same run{f' ({caveat})' if caveat else ''}")
-        elif "unfinished" in coupled:
-            parts.append(
-                "linear learning does not account for the drop, but finished too little to calibrate how sharp it can be"
-            )
-        else:
-            parts.append("no coupled control: faster than first-order learning with unshared features")
+        parts.append(_beside([c for c in controls if c["kind"] in COUPLED and c["state"] in ("ok", "unfinished")]))
     return "; ".join(parts) + ", at this partition into subtasks."
+
+
+def _beside(coupled: list[dict[str, Any]]) -> str:
+    """What controls with the network's own features, finished or not, allow to be said of steps."""
+    caveats = sorted((c.get("caveat", "") for c in coupled if c["state"] == "ok"), key=len)
+    if caveats:
+        return f"sharper than the linearised network of the same run{f' ({caveats[0]})' if caveats[0] else ''}"
+    if not coupled:
+        return "no coupled control: faster than first-order learning with unshared features"
+    if all(c["lasting"] for c in coupled):
+        return (
+            f"linear learning does not account for the drop in {coupled[0]['lasting']}, but finished too little to calibrate "
+            "how sharp it can be"
+        )
+    return "the linearised network has not finished, and says nothing: faster than first-order learning with unshared features"
 
 
 def reservations(record: xr.Dataset, transitions: xr.Dataset, said: list[str]) -> list[str]:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from quanta import _claims, transitions
+from quanta import _claims, _control_course, transitions
 from quanta import record as records
 from quanta._errors import InputError
-from quanta.transitions import _gaps
 
 COUPLED = ("kernel", "linearised")  # kinds whose subtasks share the network's features
 _FLOWS = ("kernel",)
@@ -27,19 +26,17 @@ def judge(
     clock: str | None = None,
     detector: transitions.AbstractDetector | None = None,
 ) -> dict[str, Any]:
-    """Whether a control can calibrate the test: {kind, state, reason, caveat}.
+    """Whether a control can calibrate the test: {kind, state, reason, caveat, lasting}.
 
-    States: ok; fires (more than 5 % sharp after its own S0); unfinished (evidence of its own, but no calibration);
-    unstable (refused). The caveat is what makes it less than the run's own linear limit; "" where nothing does.
+    States: ok; fires (more than 5 % sharp after its own S0); unfinished (no calibration); unstable (refused). The caveat
+    is what makes it less than the run's own linear limit; "" where nothing does. ``lasting`` is of an unfinished one that
+    has come to rest near chance: how long it was followed, and so did not learn; else "", and it is evidence of nothing.
     """
     check(control, record, number)
-    kind, caveat = _kind(control), _caveat(control, record)
-    mean = _mean_loss(control)
-    lowest_start = np.median(mean[:, :3], axis=1)
-    smoothed = np.median(np.stack([mean[:, :-2], mean[:, 1:-1], mean[:, 2:]]), axis=0)
-    if control.attrs.get("control_status") == "unstable" or np.any(smoothed.max(axis=1) > 1.1 * lowest_start):
+    kind = _kind(control)
+    if _unstable(control):
         why = f"the {kind} control is unstable (its loss rises above its start) and is refused: it calibrates nothing"
-        return {"kind": kind, "state": "unstable", "reason": why, "caveat": caveat}
+        return _said(kind, "unstable", why)
     found = transitions.detect(control, detector, clock=clock, curves=False)
     counted, size = _claims.sharpness(_claims.evidence(control, found)), found["status"].size
     n, k, finished = (int(counted[name]) for name in ("n_tested", "n_sharp", "n_complete"))
@@ -47,16 +44,30 @@ def judge(
     label = f"the {kind} control ({part}{finished} of {size} subtasks finished"
     if n:
         label += f", {k} of {n} sharp, S median {counted['sharpness_median']:.2f}"
-    longer = _times_longer(control, record)
+    longer = _control_course.times(control, record) if kind in COUPLED else np.nan
     label += f", in {longer:.0f} times the run's own time)" if longer > 1.5 else ")"
     if n and k > _FIRES * n:
         why = f"{label} fires: a model that cannot have phase changes looks sharp here, so sharpness proves nothing"
-        return {"kind": kind, "state": "fires", "reason": why, "caveat": caveat}
+        return _said(kind, "fires", why)
     if finished < max(size / 2, 1):
-        moved = int(found["changed"].sum())
-        why = f"{label} is unfinished ({moved} changed): it cannot calibrate S0, but {_LEARNING.get(kind, 'linear learning')} does not account for the drop"
-        return {"kind": kind, "state": "unfinished", "reason": why, "caveat": caveat}
-    return {"kind": kind, "state": "ok", "reason": f"{label} could have refuted it, and did not", "caveat": caveat}
+        why, lasting = _control_course.unfinished(control, record, found, _LEARNING.get(kind, "linear learning"))
+        return _said(kind, "unfinished", f"{label} is unfinished{why}", lasting=lasting)
+    heart = _control_course.by_heart(control)
+    caveat = _caveat(control, record, by_heart=bool(heart))
+    return _said(kind, "ok", f"{label} could have refuted it, and did not{heart}", caveat)
+
+
+def _said(kind: str, state: str, reason: str, caveat: str = "", lasting: str = "") -> dict[str, Any]:
+    return {"kind": kind, "state": state, "reason": reason, "caveat": caveat, "lasting": lasting}
+
+
+def _unstable(control: xr.Dataset) -> bool:
+    """Whether its mean loss rises above its start."""
+    if control.attrs.get("control_status") == "unstable":
+        return True
+    mean = _control_course.mean_loss(control)
+    smoothed = np.median(np.stack([mean[:, :-2], mean[:, 1:-1], mean[:, 2:]]), axis=0)
+    return bool(np.any(smoothed.max(axis=1) > 1.1 * np.median(mean[:, :3], axis=1)))
 
 
 def check(control: xr.Dataset, record: xr.Dataset, number: int) -> None:
@@ -78,10 +89,14 @@ def _kind(control: xr.Dataset) -> str:
     return str(control.attrs.get("control_kind") or "given")
 
 
-def _caveat(control: xr.Dataset, record: xr.Dataset) -> str:
+def _caveat(control: xr.Dataset, record: xr.Dataset, *, by_heart: bool) -> str:
     """What makes a control less than the linear limit of the run itself."""
     parts = ["under gradient flow"] if control.attrs["optimizer"] != record.attrs["optimizer"] else []
-    parts += ["on a part of its inputs"] if control.attrs.get("inputs") else []
+    inputs = "a part of its inputs" if control.attrs.get("inputs") else "its inputs"
+    if by_heart:
+        parts.append(f"learning {inputs} by heart, not the subtasks")
+    elif control.attrs.get("inputs"):
+        parts.append(f"on {inputs}")
     return ", ".join(parts)
 
 
@@ -120,18 +135,6 @@ def _differences(control: xr.Dataset, record: xr.Dataset, kind: str) -> Iterator
         yield "has a learning rate that takes another course than the run's (constant, or decaying elsewhere)"
 
 
-def _mean_loss(control: xr.Dataset) -> np.ndarray:
-    """Mean loss (…, n_steps) with gaps bridged, of the subtasks that were measured at all."""
-    loss = control["loss"].values.astype(float)
-    curves = _gaps.fill(loss.reshape(-1, loss.shape[-1]), control["step"].values.astype(float)).reshape(loss.shape)
-    known = np.isfinite(curves).all(axis=-1)
-    weight = control["weight"].values * known
-    if "frequency" in control:  # what is never trained on may well rise
-        weight = weight * ~(control["frequency"].values == 0)
-    mean = np.einsum("...ks,...k->...s", np.where(known[..., None], curves, 0.0), weight)
-    return (mean / np.maximum(weight.sum(axis=-1), 1e-300)[..., None]).reshape(-1, loss.shape[-1])
-
-
 def _settings(ds: xr.Dataset) -> dict[str, Any]:
     """The settings of a run, as far as its record says."""
     try:
@@ -161,12 +164,3 @@ def _course(control: xr.Dataset, record: xr.Dataset) -> float:
         steps.append(ds["step"].values[use].astype(float))
         rates.append(rate / max(rate.max(), 1e-300))
     return float(np.abs(rates[0] - np.interp(steps[0], steps[1], rates[1])).max())
-
-
-def _times_longer(control: xr.Dataset, record: xr.Dataset) -> float:
-    """Time of a coupled control (its Σ learning rate) over the run's own; 1 where that says nothing."""
-    if control.attrs.get("control_kind") not in COUPLED or control.attrs["optimizer"] != record.attrs["optimizer"]:
-        return 1.0
-    if not ("learning_rate_sum" in control and "learning_rate_sum" in record):
-        return 1.0
-    return float(control["learning_rate_sum"][-1] / record["learning_rate_sum"][-1])
