@@ -36,8 +36,17 @@ def summarise(ds: "xr.Dataset", plans: list[Plan], tail_exponent: float) -> dict
         "mean_loss": float(_mean_loss(ds)[-1]),
         "chance_loss": float(learner.chance_loss),
         **{name: ds.attrs[name] for name in ("lowest_step", "lowest_mean_loss") if name in ds.attrs},
+        **_of_control(ds),
         **slopes(ds, learner, tail_exponent),
     }
+
+
+def _of_control(ds: "xr.Dataset") -> dict[str, Any]:
+    """Of a control: what kind it is, what part of the inputs it sees, and its mean loss on others where that was measured."""
+    said = {name: ds.attrs[name] for name in ("control_kind", "inputs") if ds.attrs.get(name)}
+    if "held_out" in ds:
+        said["mean_held_out"] = float((ds["held_out"].isel(step=-1) * ds["weight"]).sum("subtask").mean())
+    return said
 
 
 def _mean_loss(ds: "xr.Dataset") -> np.ndarray:
@@ -197,6 +206,8 @@ def report(summary: dict[str, Any]) -> str:
         f"mean loss {summary['mean_loss']:.4g}, before learning {summary['chance_loss']:.4g}"
         + (_lowest(summary["lowest_step"], summary["lowest_mean_loss"]) if "lowest_step" in summary else ""),
     ]
+    if "control_kind" in summary:
+        lines.append(_control(summary))
     if summary["slope"] is not None or summary["slope_asymptote"] is not None:
         lines.append(_slopes(summary))
     if "not_tested" in summary:
@@ -213,6 +224,13 @@ def _lowest(step: Any, loss: Any) -> str:
         return f"; lowest at step {step}: {loss:.4g}"
     each = ", ".join(f"{at} ({value:.4g})" for at, value in zip(step, loss, strict=True))
     return f"; lowest, seed by seed, at step {each}"
+
+
+def _control(summary: dict[str, Any]) -> str:
+    """What a control is, and of what the losses are."""
+    seen = f"; it learns, and is measured on, {summary['inputs']}" if "inputs" in summary else ""
+    held = f"; on others its mean loss is {summary['mean_held_out']:.4g}" if "mean_held_out" in summary else ""
+    return f"the {summary['control_kind']} control of a network{seen}{held}"
 
 
 def _slopes(summary: dict[str, Any]) -> str:

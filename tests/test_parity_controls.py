@@ -1,12 +1,13 @@
 """The controls of the parity network: what is linear in it, what its table is, and how the test takes them."""
 
 import dataclasses
+import re
 import weakref
 
 import numpy as np
 import pytest
 
-from quanta import _composition_report, _controls, composition, record, simulate
+from quanta import _composition_report, _controls, _simulate_plan, _simulate_report, composition, record, simulate
 from quanta._errors import InputError
 from quanta.frequencies import Zipf
 from quanta.learners import Exponential
@@ -402,6 +403,16 @@ def test_the_test_takes_the_controls_of_a_run_and_refuses_those_of_another(recor
     _controls.check(records["kernel"], adam, 0)  # a flow is of no optimiser
     with pytest.raises(InputError, match=r"trained by sgd and the run by adam"):
         _controls.check(records["tabular"], adam, 0)
+
+
+def test_the_report_of_a_control_says_what_it_is_and_of_what_its_losses_are(records):
+    for name, ds in records.items():
+        plan = _simulate_plan.plan(Zipf(n_subtasks=8), models()[name], steps=30, seed=3, batch_size=300)
+        summary = _simulate_report.summarise(ds, [plan], 1.2) | {"record": "", "seconds": 0.0}
+        said = re.findall(r"the \w+ control of a network.*", _simulate_report.report(summary))
+        loss = f"{float(record.mean_loss(ds.assign(loss=ds['held_out']))[-1]):.4g}" if name == "kernel" else ""
+        seen = f"; it learns, and is measured on, 16 of 2^9 strings of each subtask, drawn at random; on others its mean loss is {loss}"
+        assert said == ([] if name == "network" else [f"the {name} control of a network{seen if loss else ''}"])
 
 
 def test_the_report_of_a_network_without_a_coupled_control_says_how_to_make_it(records):
