@@ -61,7 +61,8 @@ def simulate_into(out: "Output", job: Job) -> None:
             summary = _simulate_report.analyse(ds, out, options.seed, known=job.plans[0].learner.foretold) | summary
         out.finish(job.parsed.configuration(), {**summary, "seconds": round(time.perf_counter() - began, 2)})
     except KeyboardInterrupt:
-        print("The run has ended. The same command with --resume writes what is missing.", file=sys.stderr)
+        how = "with --resume writes what is missing" if checkpoints[0].exists() else "makes it again"
+        print(f"The run has ended. The same command {how}.", file=sys.stderr)
         raise
     for path in checkpoints:
         path.unlink(missing_ok=True)

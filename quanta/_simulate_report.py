@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _WHOLE = 10_000  # subtasks that are all analysed
 _SAMPLE = 1000  # of more, so many
+_RISEN = 0.02  # of chance: by more than this a mean loss that rose did so by itself, not by its test
 
 
 def summarise(ds: "xr.Dataset", plans: list[Plan], tail_exponent: float) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def summarise(ds: "xr.Dataset", plans: list[Plan], tail_exponent: float) -> dict
         "n_seeds": n_runs,
         "mean_loss": float(_mean_loss(ds)[-1]),
         "chance_loss": float(learner.chance_loss),
-        **{name: ds.attrs[name] for name in ("lowest_step", "lowest_mean_loss") if name in ds.attrs},
+        **_course(ds, learner.chance_loss),
         **_of_control(ds),
         **slopes(ds, learner, tail_exponent),
     }
@@ -47,6 +48,24 @@ def _of_control(ds: "xr.Dataset") -> dict[str, Any]:
     if "held_out" in ds:
         said["mean_held_out"] = float((ds["held_out"].isel(step=-1) * ds["weight"]).sum("subtask").mean())
     return said
+
+
+def _course(ds: "xr.Dataset", chance: float) -> dict[str, Any]:
+    """Where the mean loss was lowest, of one run or of each; ``warning`` if it ends above where it began."""
+    from quanta import record
+
+    mean = record.mean_loss(ds).values.reshape(-1, ds.sizes["step"])
+    at = mean.argmin(axis=1)
+    steps, values = ds["step"].values[at].tolist(), mean.min(axis=1).tolist()
+    risen = mean[:, -1] - mean[:, 0] > _RISEN * chance
+    whose = f" of {risen.sum()} of {risen.size} seeds" if risen.size > 1 else ""
+    found = {
+        "lowest_step": steps if "seed" in ds.dims else steps[0],
+        "lowest_mean_loss": values if "seed" in ds.dims else values[0],
+    }
+    return found | (
+        {"warning": f"the mean loss{whose} ends above where it began{_lowest(**found)}"} if risen.any() else {}
+    )
 
 
 def _mean_loss(ds: "xr.Dataset") -> np.ndarray:
@@ -204,10 +223,12 @@ def report(summary: dict[str, Any]) -> str:
         f"subtasks in {summary['steps']:.3g} steps (under a quarter of the fall is left){several}"
         + (f"; out of patience, of {summary['steps_planned']:.3g}" if early else ""),
         f"mean loss {summary['mean_loss']:.4g}, before learning {summary['chance_loss']:.4g}"
-        + (_lowest(summary["lowest_step"], summary["lowest_mean_loss"]) if "lowest_step" in summary else ""),
+        + (_lowest(summary["lowest_step"], summary["lowest_mean_loss"]) if early else ""),
     ]
     if "control_kind" in summary:
         lines.append(_control(summary))
+    if "warning" in summary:
+        lines.append(f"warning: {summary['warning']}")
     if summary["slope"] is not None or summary["slope_asymptote"] is not None:
         lines.append(_slopes(summary))
     if "not_tested" in summary:
@@ -218,11 +239,11 @@ def report(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _lowest(step: Any, loss: Any) -> str:
-    """Where the mean loss was lowest, of one run or of each."""
-    if not isinstance(step, list):
-        return f"; lowest at step {step}: {loss:.4g}"
-    each = ", ".join(f"{at} ({value:.4g})" for at, value in zip(step, loss, strict=True))
+def _lowest(lowest_step: Any, lowest_mean_loss: Any) -> str:
+    """Where the mean loss was lowest, of one run or of each, as the end of a sentence."""
+    if not isinstance(lowest_step, list):
+        return f"; lowest at step {lowest_step}: {lowest_mean_loss:.4g}"
+    each = ", ".join(f"{at} ({value:.4g})" for at, value in zip(lowest_step, lowest_mean_loss, strict=True))
     return f"; lowest, seed by seed, at step {each}"
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LARGEST = np.finfo(np.float32).max  # of the losses of a record
 _SAVE_EVERY = 30.0  # seconds, at least, between two checkpoint files
 _SAVING = 0.1  # of the time, at most
+_LONG = 1.0  # seconds of a run that nobody wants to lose
 _STRIDE = 2.0  # seconds for which a learner that goes step by step is left alone
 _COPIED = 2.0**30 / 20  # bytes of a state for which it is left alone a second longer: each stride copies them
 _PLATEAU = 0.02  # of chance: where the mean loss is so near to it, nothing has been learned that could be unlearned
@@ -52,7 +53,8 @@ class Run:
         self.means: list[float] = []
         self.done = 0
         self._plateau = 0  # checkpoints before anything was learned
-        self._due, self._pace = time.monotonic() + _SAVE_EVERY, 1.0
+        self._began = time.monotonic()
+        self._due, self._pace = self._began + _SAVE_EVERY, 1.0
         if resume and kept is not None and kept.exists():
             self._restore(kept)
 
@@ -165,6 +167,11 @@ class Run:
         if time.monotonic() > self._due:
             self.save()
 
+    def keep(self) -> None:
+        """Write the checkpoint file of a run that is over, if it took its time: nobody else has it yet."""
+        if self.kept is not None and (self.kept.exists() or time.monotonic() - self._began > _LONG):
+            self.save()
+
     def drop(self) -> None:
         """Delete the checkpoint file: nobody is to go on with it."""
         if self.kept is not None:
@@ -231,8 +238,7 @@ def execute(plan: Plan, kept: Path | None = None, *, resume: bool = False, progr
     Raises
     ------
     Overflow, KeyboardInterrupt
-        With the ``record`` so far, None if there is none; what was interrupted has saved its checkpoint, and so has what
-        has ended.
+        With the ``record`` so far, None if there is none; what was interrupted has saved its checkpoint.
     """
     from quanta._progress import Progress
 
@@ -240,7 +246,7 @@ def execute(plan: Plan, kept: Path | None = None, *, resume: bool = False, progr
     try:
         with Progress("quanta.simulate", plan.total, run.progress, shown=progress) as bar:
             run.follow(lambda run: bar.update(run.progress, lambda: note(run)))
-        run.save()  # until the record is in its place, it is nowhere else
+        run.keep()
         return run.record()
     except (Overflow, KeyboardInterrupt) as stopped:
         if isinstance(stopped, Overflow):

@@ -42,8 +42,10 @@ def write(ds: xr.Dataset, path: Path, group: str | None = None) -> None:
         if error.errno is None:
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-    finally:
-        remove(temporary)
+    finally:  # where the user interrupts, files may still be on their way there
+        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary.is_file():
+            temporary.unlink()
 
 
 def read(path: Path, group: str | None = None) -> xr.Dataset:
