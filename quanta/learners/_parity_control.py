@@ -1,6 +1,7 @@
 """What the controls of a parity network have in common: its subtasks, and what a record says of them."""
 
 import abc
+import dataclasses
 import math
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from quanta._errors import InputError
 from quanta.learners._parity_reference import check_decay
+from quanta.learners._parity_state import Network
 from quanta.learners.base import AbstractLearner, Truth, no_steps
 from quanta.learners.parity_network import ParityNetwork
 
@@ -61,6 +63,11 @@ class AbstractParityControl(AbstractLearner):
     def check_batch(self, batch_size: int) -> None:
         """Refuse what the network refuses."""
         self.network.check_batch(batch_size)
+
+    def _unweighted(self, p: np.ndarray, rng: np.random.Generator, batch_size: int) -> Network:
+        """The network's start, but for its weights, which may take much memory: they follow from the keys."""
+        slim = dataclasses.replace(self.network, width=1, depth=1, kernels="blas")
+        return slim.start(p, rng, batch_size=batch_size)
 
     def kinds(self, n_subtasks: int) -> list[str] | None:
         """Those of the network."""

@@ -119,9 +119,10 @@ class ParityKernel(AbstractParityControl):
             )
 
     def memory_needed(self, n_subtasks: int, batch_size: int) -> int:
-        """Bytes of the kernel, twice while it is formed, and of what is seen of the strings."""
-        n = n_subtasks * self._n_strings
-        return 8 * n * (2 * n + 6 * self.network.width + 3 * self.network.n_bits) + 300 * n_subtasks
+        """Bytes of the kernel, twice while it is formed, of the first weights, and of what is seen of the strings."""
+        n, width, n_bits = n_subtasks * self._n_strings, self.network.width, self.network.n_bits
+        numbers = n * (2 * n + 6 * width + 3 * n_bits) + 2 * (n_subtasks + n_bits) * width
+        return 8 * numbers + 300 * n_subtasks
 
     def start(
         self, frequencies: np.ndarray, rng: np.random.Generator, *, dynamics: str = "expected", batch_size: int = 1
@@ -135,7 +136,7 @@ class ParityKernel(AbstractParityControl):
         """
         p = checked(self, frequencies, dynamics, batch_size)
         self.check_count(p.size)
-        begun = self.network.start(p, rng, batch_size=batch_size)
+        begun = self._unweighted(p, rng, batch_size)
         pull, speed, direction = np.zeros((3, p.size * self._n_strings))
         of_network = begun.masks, begun.begin, begun.on, begun.keys
         state = Flow(p, np.array(0), *of_network, pull, speed, direction, np.zeros(3))

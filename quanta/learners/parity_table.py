@@ -94,7 +94,7 @@ class ParityTable(AbstractParityControl):
             If the network cannot have these subtasks, or the table would be too large.
         """
         p = checked(self, frequencies, dynamics, batch_size)
-        state = self.network.start(p, rng, batch_size=batch_size)
+        state = self._unweighted(p, rng, batch_size)
         edges, _ = _layout(state.masks)
         n_cells = int(edges[-1, 1])
         _check_cells(len(p), n_cells)
