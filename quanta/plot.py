@@ -89,7 +89,7 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
     )
     style.label(left, "training step", "", f"the {name} of each subtask, as a share of {_whole(record)}")
     if norm is not None:
-        narrow = norm.vmax < _NARROW * norm.vmin
+        narrow = norm.inverse(1.0) < _NARROW * norm.inverse(0.0)
         bar = figure.colorbar(
             ScalarMappable(norm, _palette()), ax=[left, right], location="bottom", aspect=60, shrink=0.5, pad=0.02,
             ticks=LogLocator(subs=(1, 2, 5)) if narrow else None, format="%g" if narrow else None,

@@ -23,6 +23,7 @@ from quanta.frequencies import Uniform, Zipf
 from quanta.learners import LEARNERS, AbstractIndependent, Exponential, Geometry, Multilinear, ParityNetwork, Threshold
 from quanta.learners.parity_kernel import ParityKernel
 from quanta.learners.parity_linearised import ParityLinearised
+from quanta.learners.parity_table import ParityTable
 
 HOW = {"steps": 90, "n_checkpoints": 25, "batch_size": 4, "seed": 3}
 FLAGS = [
@@ -387,6 +388,8 @@ BIG = {
     "network": (ParityNetwork(width=200, n_test=64), 2000, 100),
     "batch": (ParityNetwork(width=100, n_test=64), 10, 100_000),
     "deep": (ParityNetwork(width=200, n_test=64, depth=2), 50, 20_000),
+    "kernel": (ParityKernel(network=ParityNetwork(width=2000, n_test=64), n_inputs=4), 100, 1),
+    "table": (ParityTable(network=ParityNetwork(width=100, n_test=64)), 50_000, 100),
     "linearised": (ParityLinearised(network=ParityNetwork(width=200, n_test=64 * 512)), 3, 64),
     "threshold": (Threshold(), 300_000, 1),
     "multilinear": (Multilinear(), 300_000, 1),
