@@ -42,7 +42,8 @@ def across(
     table: dict[str, Any] = {n: ("clock", [float(r[n]) for r in results.values()]) for n in _NUMBERS}
     table["verdict"] = ("clock", [str(r.attrs["verdict"]) for r in results.values()])
     verdict, why = _agreement({name: str(r.attrs["verdict"]) for name, r in results.items()})
-    sentence = f"{SENTENCES[verdict]}, at this partition into subtasks."
+    said = f"{SENTENCES[verdict]}: {_why_not(results)}" if verdict == "undetermined" else SENTENCES[verdict]
+    sentence = f"{said}, at this partition into subtasks."
     ds = xr.Dataset(table, coords={"clock": names})
     return ds.assign_attrs(verdict=verdict, sentence=sentence, reasons=[why, *same])
 
@@ -57,6 +58,12 @@ def _proportional(a: np.ndarray, b: np.ndarray) -> bool:
     if a.ndim > 1 or b.ndim > 1:
         return False
     return bool(np.allclose(a * b[-1], b * a[-1], rtol=1e-9, atol=0))
+
+
+def _why_not(results: Mapping[str, xr.Dataset]) -> str:
+    """Why they are undetermined: the row of all of them, or that they differ."""
+    rows = {str(result.attrs["row"]).partition(": ")[2] for result in results.values()}
+    return rows.pop() if len(rows) == 1 else "it is not the same on every clock"
 
 
 def _agreement(verdicts: dict[str, str]) -> tuple[str, str]:

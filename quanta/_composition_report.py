@@ -13,9 +13,11 @@ from quanta.transitions import _clock
 from quanta.transitions._gaps import MIN_CHECKPOINTS
 
 
-def sentence(verdict: str, controls: list[dict[str, Any]]) -> str:
-    """The verdict in one plain sentence, with what its controls allow."""
+def sentence(verdict: str, row: str, controls: list[dict[str, Any]]) -> str:
+    """The verdict in one plain sentence, with what its controls allow, or with the row that leaves it undetermined."""
     parts = [SENTENCES[verdict]]
+    if verdict == "undetermined":
+        parts = [f"{parts[0]}: {row.partition(': ')[2]}"]
     if verdict in ("ordered-composition", "unordered-composition", "synchronous", "mixed"):
         parts.append(_beside([c for c in controls if c["kind"] in COUPLED and c["state"] in ("ok", "unfinished")]))
     return "; ".join(parts) + ", at this partition into subtasks."
@@ -117,10 +119,7 @@ def report(result: xr.Dataset, ds: xr.Dataset, figures: list[Path], more: list[s
     lines = [f"verdict: {result.attrs['verdict']}", result.attrs["sentence"]]
     lines += [f"  · {reason}" for reason in result.attrs["reasons"]]
     if "held_out_q2" in result and np.isfinite(result["held_out_q2"]):
-        q2, null = float(result["held_out_q2"]), float(result["held_out_q2_null"])
-        lines.append(
-            f"  · held out: Q² = {q2:.3f} of half the subtasks from the other half (times permuted: {null:.3f})"
-        )
+        lines.append(f"  · {_held_out(float(result['held_out_q2']), float(result['held_out_q2_null']))}")
     lines += [*more, f"  row of the verdict table: {result.attrs['row']}"]
     if not any(word.split(":")[0] in COUPLED for word in result.attrs["controls"]):
         command = ds.attrs.get("kernel_command") or "python -m quanta.train --model kernel, with the run's own settings"
@@ -130,3 +129,11 @@ def report(result: xr.Dataset, ds: xr.Dataset, figures: list[Path], more: list[s
             lines.append(f"  make the coupled control: {command}")
     lines += [f"figure: {path}" for path in figures]
     return "\n".join(lines)
+
+
+def _held_out(q2: float, null: float) -> str:
+    """How well half of the subtasks foretold the other, and whether their order had a part in it."""
+    said = f"held out: Q² = {q2:.3f} of half the subtasks from the other half (times permuted: {null:.3f}"
+    if 1 - null < 2 * (1 - q2):  # what it leaves is not half of what they leave
+        return f"{said}, about as good: this tells nothing of the order of times)"
+    return f"{said}: it is their order that foretells)"

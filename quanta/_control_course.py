@@ -63,18 +63,20 @@ def unfinished(control: xr.Dataset, record: xr.Dataset, found: xr.Dataset, learn
     if not (ratio > 0.99 or (np.isnan(ratio) and steps >= _LONG)):
         return f" ({moved} changed), in too short a time: it says nothing yet; {longer}", ""
     if end < _NEAR * start:
-        return (
-            f", and settled at {end / start:.0%} of its start: it cannot calibrate S0, and {learning} may account for a part of the drop",
-            "",
-        )
-    if np.isnan(ratio):
-        lasting = f"{steps:.0f} times the run's steps"
-    else:
-        lasting = f"{ratio:.0f} times the run's own time" if ratio > 1.5 else "the run's own time"
+        part = f"it cannot calibrate S0, and {learning} may account for a part of the drop"
+        return f", and settled at {end / start:.0%} of its start: {part}", ""
+    lasting = _followed(ratio, steps)
     return (
         f" ({moved} changed): it cannot calibrate S0, but {learning} does not account for the drop in {lasting}",
         lasting,
     )
+
+
+def _followed(ratio: float, steps: float) -> str:
+    """For how long, in words."""
+    if np.isnan(ratio):
+        return f"{steps:.0f} times the run's steps"
+    return f"{ratio:.0f} times the run's own time" if ratio > 1.5 else "the run's own time"
 
 
 def _pace(mean: np.ndarray, step: np.ndarray) -> float:

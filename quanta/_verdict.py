@@ -86,6 +86,10 @@ def _steep(c: Mapping[str, float]) -> list[str]:
 def _how_many(c: Mapping[str, float]) -> str:
     n, n_curves = c["n_subtasks"], c.get("n_curves", c["n_subtasks"])
     all_of_them = f"{n:.0f}" if n_curves == n else f"{n:.0f} in each of {n_curves / n:.0f} runs"
+    if not c["n_tested"]:
+        return (
+            f"none could be tested: of {all_of_them}, {c['n_changed']:.0f} changed and {c['n_complete']:.0f} finished"
+        )
     return (
         f"{c['n_sharp']:.0f} of {c['n_tested']:.0f} tested subtasks are sharp "
         f"(95 %: {c['fraction_sharp_low']:.0%} to {c['fraction_sharp_high']:.0%}); "
@@ -95,9 +99,13 @@ def _how_many(c: Mapping[str, float]) -> str:
 
 def _weights(c: Mapping[str, float]) -> str:
     low, high = (f"{c[f'sharp_weight_{end}']:.0%}" for end in ("low", "high"))
+    bounds = low if low == high else f"between {low} and {high}"
+    room = "" if low == high else " (room for noise, and for what could not be tested)"
+    steps = c.get("composition_index", np.nan)
+    alone = f", {steps:.0%} in the steps themselves" if steps > 0 else ""
     return (
-        f"{low if low == high else f'between {low} and {high}'} of the fall of the mean loss is in sharp "
-        f"subtasks; the null that could have refuted it: completely monotone curves, S0 = {c['base_sharpness']:.2f}"
+        f"{bounds} of the fall of the mean loss is in sharp subtasks{room}{alone}; "
+        f"the null that could have refuted it: completely monotone curves, S0 = {c['base_sharpness']:.2f}"
     )
 
 

@@ -88,7 +88,7 @@ def weigh(
         "row": verdict.row,
         "reasons": reasons,
         "controls": [f"{control['kind']}: {control['state']}" for control in judged],
-        "sentence": _composition_report.sentence(verdict.word, judged),
+        "sentence": _composition_report.sentence(verdict.word, verdict.row, judged),
         "detector": found.attrs["detector"],
         "clock": found.attrs["clock"],
     }

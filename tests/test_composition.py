@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from quanta import _claims, _verdict, composition, record, worlds
+from quanta import _claims, _composition_report, _verdict, composition, record, worlds
 from quanta._errors import InputError
 from quanta.transitions import DETECTORS, Logistic, detect
 
@@ -126,6 +126,47 @@ def test_every_row_of_the_table_is_reached(changes, word, row):
 def test_bounds_that_read_the_same_are_one_number(low, high, says):
     changes = {"sharp_weight_low": low, "sharp_weight_high": high}
     assert _verdict.decide(SHARP | changes, [], accuracy_alone=False).reasons[1].startswith(says)
+
+
+def test_of_nothing_tested_no_share_is_told():
+    reason = _verdict.decide(SHARP | {"n_tested": 0, "n_sharp": 0}, [], accuracy_alone=False).reasons[0]
+    assert reason == "none could be tested: of 40, 40 changed and 40 finished"
+
+
+def test_the_fall_that_is_in_the_steps_themselves_is_told_apart_from_that_of_their_subtasks():
+    changes = {"sharp_weight_low": 0.929, "composition_index": 0.884}
+    said = _verdict.decide(SHARP | changes, [], accuracy_alone=False).reasons[1]
+    assert said.startswith(
+        "between 93% and 100% of the fall of the mean loss is in sharp subtasks (room for noise, and for what could not "
+        "be tested), 88% in the steps themselves; the null"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("macro_only", "one subtask"),
+        ("never", "fewer than 5 subtasks can be tested"),
+        ("ordered_same_control", "a control fires"),
+    ],
+)
+def test_an_undetermined_verdict_says_why_in_its_sentence(name, why):
+    said = judge(name).attrs["sentence"]
+    assert said.startswith(f"This run cannot tell whether its loss is a sum of sharp transitions: {why}, at this")
+
+
+@pytest.mark.parametrize(
+    ("q2", "null", "says"),
+    [
+        (0.996, 0.995, "about as good: this tells nothing of the order of times"),
+        (0.9, 0.95, "about as good: this tells nothing of the order of times"),
+        (0.99, 0.7, "it is their order that foretells"),
+    ],
+)
+def test_the_half_that_was_held_out_tells_of_order_only_where_permuted_times_foretell_less(q2, null, says):
+    result = composition.test(worlds.make("never", n_subtasks=10)).assign(held_out_q2=q2, held_out_q2_null=null)
+    (line,) = [x for x in _composition_report.report(result, worlds.make("never"), [], []).splitlines() if "Q²" in x]
+    assert says in line
 
 
 def test_every_verdict_has_a_row_that_gives_it():
