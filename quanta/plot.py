@@ -84,9 +84,8 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
     style.log_axes(right, step, None)
     right.set_ylim(0, 1.05 * float(mean.max()))
     stepped = found is not None and bool((found["status"] == "sharp").any())
-    style.label(
-        right, "training step", "", f"the mean {name}{', and the steps in it (grey: the rest)' if stepped else ''}"
-    )
+    pieces_too = ", and the steps in it (grey: the rest, and their tails)" if stepped else ""
+    style.label(right, "training step", "", f"the mean {name}{pieces_too}")
     style.label(left, "training step", "", f"the {name} of each subtask, as a share of {_whole(record)}")
     if norm is not None:
         narrow = norm.inverse(1.0) < _NARROW * norm.inverse(0.0)
