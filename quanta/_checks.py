@@ -1,6 +1,8 @@
 """Checks of numbers that a user gives: what is refused is named, with its value and its range."""
 
+import difflib
 import math
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -32,3 +34,17 @@ def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) 
     if not whole or value < least or (most is not None and value > most):
         span = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise InputError(f"{name} is {value}; expected a whole number {span}.")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """One of a few words.
+
+    Raises
+    ------
+    InputError
+        If it is not; names the closest.
+    """
+    if value not in choices:
+        close = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"{name} is {value!r}; expected one of {', '.join(choices)}.{hint}")

@@ -1,0 +1,119 @@
+r"""The loss that known frequencies foretell, with no exponent to fit."""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+from scipy import interpolate
+
+from quanta._checks import check_choice
+from quanta._errors import InputError
+from quanta.frequencies import AbstractFrequencies
+from quanta.scaling.base import AbstractScalingLaw, Parameter, coefficients
+
+_SHAPES = ("step", "exponential", "multilinear")
+_KNOTS = 400
+_BLOCK = 4_000_000  # numbers at a time
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FiniteSum(AbstractScalingLaw):
+    r"""Subtasks of known frequencies, each learned after as many examples of it as every other.
+
+    .. math:: L(x) = E + H \sum_{k=1}^{K} p_k\, g\!\left( \frac{p_k x}{c} \right)
+
+    Notes
+    -----
+    Only the time scale c, the height H and the irreducible loss E are fitted: how the loss bends is said by the p_k, and by
+    that there are K of them and no more. g falls from 1 to 0, and is 1/2 at 1: at once (``step``), as 2^-u (``exponential``), or as that
+    of two layers, :math:`g \propto (1 - R)^2` with :math:`\dot R \propto R (1 - R)` (``multilinear``). By ``rank``, u = x/(c k): x units
+    hold x/c subtasks, the most frequent.
+
+    References
+    ----------
+    Michaud et al. (2023), The Quantization Model of Neural Scaling, section 2; Hutter (2021), Learning Curve Theory,
+    equation 2, for ``exponential``; Nam et al. (2024), An exactly solvable model for emergence and scaling laws, for
+    ``multilinear``.
+    """
+
+    frequencies: AbstractFrequencies
+    """Their p_k."""
+    shape: Literal["step", "exponential", "multilinear"] = "step"
+    """How one is learned."""
+    by: Literal["frequency", "rank"] = "frequency"
+    """What is scaled: examples, of which each subtask has its share; or units, which the most frequent take."""
+    ratio: float = 100.0
+    """Of what ``multilinear`` ends with to what it begins with, above 4."""
+
+    def __post_init__(self) -> None:
+        check_choice("shape", self.shape, _SHAPES)
+        check_choice("by", self.by, ("frequency", "rank"))
+        if not (4 < self.ratio < math.inf):
+            raise InputError(f"ratio is {self.ratio}; expected a finite number above 4.")
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Examples or steps, or what takes the most frequent first."""
+        return ("x",)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """c, H and E."""
+        return Parameter("c"), Parameter("H"), Parameter("E", zero=True)
+
+    def loss(self, values: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """E + H Σ p_k g, from a table."""
+        return values[2] + values[1] * _sum(self)(np.log(x[0] / values[0]))
+
+    def guesses(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """On a grid of all but A and E (c and H), which are linear."""
+        p, found = self.frequencies.probabilities(), []
+        low, high = (
+            (x[0].min() / p.size, x[0].max()) if self.by == "rank" else (p.min() * x[0].min(), p.max() * x[0].max())
+        )
+        for c in np.geomspace(low, high, 40):
+            falls = self.loss(np.array([c, 1.0, 0.0]), x)
+            height, floor = coefficients(np.stack([falls, np.ones_like(y)], axis=1), y)
+            if height > 0:
+                found.append([c, height, floor])
+        return np.array(found)
+
+    def left(self, u: np.ndarray) -> np.ndarray:
+        """g, of any shape: how much of a subtask's loss is left after u times what halves it."""
+        if self.shape == "step":
+            return np.where(u < 1, 1.0, 0.0)
+        if self.shape == "exponential":
+            return np.exp2(-u)
+        half = 1 / (1 - math.sqrt(0.5)) - 1  # (S - R)/R where (1 - R/S)² is a half; at the start it is ratio - 1
+        start = self.ratio - 1
+        learned = 1 / (1 + start * np.exp(-u * math.log(start / half)))
+        return ((1 - learned) * self.ratio / start) ** 2
+
+
+@functools.lru_cache(maxsize=8)
+def _sum(law: FiniteSum) -> Callable[[np.ndarray], np.ndarray]:
+    """Σ p_k g(u p_k) as a function of ln u: a table, since it is asked for at many u, and again and again."""
+    p = np.sort(law.frequencies.probabilities())[::-1]
+    p = p[p > 0]
+    rate = 1 / np.arange(1.0, p.size + 1) if law.by == "rank" else p
+    if law.shape == "step":  # a staircase: half of each step is made where its subtask is learned
+        steps, first = np.unique(-np.log(rate), return_index=True)
+        tail = np.append(np.cumsum(p[::-1])[::-1][first], 0.0)
+        middle = (tail[:-1] + tail[1:]) / 2
+        ends = [steps[0] - 1, *steps, steps[-1] + 1]
+        return _held(np.array(ends), np.array([tail[0], *middle, 0.0]))
+    u = np.linspace(-np.log(rate[0]) - 12, -np.log(rate[-1]) + 5, _KNOTS)
+    rows = max(1, _BLOCK // p.size)
+    values = [law.left(np.exp(u[i : i + rows, None]) * rate) @ p for i in range(0, u.size, rows)]
+    return _held(u, np.concatenate(values))
+
+
+def _held(u: np.ndarray, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Through these points, and constant beyond them."""
+    inner = interpolate.PchipInterpolator(u, values)
+    low, high = u[0], u[-1]
+    return lambda at: inner(np.clip(at, low, high))
