@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from quanta import _plot_style as style
 
 _SHARP, _OPEN, _SMOOTH = "#21918c", "#d3d3d3", "#b8de29"
+_NUMBERED = 50  # rows, at most, that have room for a number each
 
 
 def granularity(levels: xr.Dataset, deciles: xr.Dataset | None = None) -> Figure:
@@ -60,10 +61,10 @@ def kinds(
     for axes, kind in zip(panels, table["kind"].values, strict=True):
         for k in np.flatnonzero(labels == kind):
             axes.plot(step, share[k], color=inks.get(status[k], style.GREY), lw=1.1, alpha=0.85)
-        axes.set_ylim(-0.03, 1.3)
         style.log_axes(axes, step, None)
         style.label(axes, "training step", "", f"{kind}:\n{table['verdict'].sel(kind=kind).item()}")
         axes.sharey(panels[0])
+    style.heights(panels[0], -0.03, 1.0, max(1.08, float(np.nanmax(share))))
     for name, ink in {**inks, "other": style.GREY}.items():
         panels[0].plot([], [], color=ink, label=name)
     panels[0].legend(frameon=False, fontsize=9, loc="lower left")
@@ -76,18 +77,29 @@ def seeds(result: xr.Dataset) -> Figure:
     onsets = result["onset"].transpose(..., "subtask").values
     order = np.argsort(result["onset_median"].values, kind="stable")
     order = order[np.isfinite(result["onset_median"].values[order])]
-    bimodal = _two_modes(result)
+    learned, bimodal = result["n_learned"].values.astype(int), _two_modes(result)
     for row, k in enumerate(order):
         colour = style.ACCENT if bimodal[k] else style.INK
         low, median, high = (float(result[f"onset_{end}"][k]) for end in ("low", "median", "high"))
         axes.hlines(row, low, high, color=style.PALE, lw=4, zorder=1)
         axes.plot(onsets[:, k], np.full(onsets.shape[0], row), ".", color=colour, ms=5, alpha=0.6, lw=0)
         axes.plot(median, row, "|", color=colour, ms=9, mew=1.5)
+        if learned[k] < len(onsets):
+            axes.plot(1, row, "<", color=style.ACCENT, ms=4, transform=axes.get_yaxis_transform(), clip_on=False)
+            if len(order) <= _NUMBERED:
+                axes.annotate(
+                    f"{learned[k]} of {len(onsets)}", (1, row), (5, 0), xycoords=axes.get_yaxis_transform(),
+                    textcoords="offset points", va="center", size=7, color=style.ACCENT,
+                )  # fmt: skip
     axes.set_xscale("log")
     axes.invert_yaxis()
     axes.set_yticks([])
     between, within = (float(result[f"variance_between_{of}"]) ** 0.5 for of in ("subtasks", "seeds"))
     said = f"sd of ln onset: {between:.2f} between subtasks, {within:.2f} between seeds"
+    if np.any(learned[order] < len(onsets)):
+        said += f"; ◂ timed in fewer than all {len(onsets)} seeds"
+    if never := len(learned) - len(order):
+        said += f"; {never} subtasks in none"
     style.label(
         axes,
         "onset (training step): a dot for each seed, a line for 80 % of them",

@@ -13,10 +13,8 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from quanta import _plot_style as style
 from quanta._errors import InputError
@@ -39,7 +37,6 @@ __all__ = [
 
 _MAX_CURVES = 60
 _MAX_EDGES = 40  # more white lines between pieces would hide the pieces
-_NARROW = 100  # of frequencies: over less than this, powers of ten would be too few to read a scale by
 _PASSED = {True: "✓", False: "✗"}
 _METRICS = (("loss", "loss", 0.0), ("probability", "1 − probability", 1.0), ("accuracy", "error rate", 1.0))
 
@@ -67,11 +64,13 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
     >>> len(run(worlds.make("ordered_logistic")).axes)  # two panels and the scale of colours
     3
     """
-    record, found = _first(record), None if transitions is None else _first(transitions)
+    ensemble, record = record, _first(record)
+    found = None if transitions is None else _first(transitions)
     curves, name = _metric(record)
     step = record["step"].values.astype(float)
     colours, norm = _by_frequency(record)
     figure, (left, right) = style.figure(_sentence(result), panels=2)
+    _say_which(figure, ensemble)
     _draw_subtasks(left, record, found, curves, colours)
     weight = record["weight"].values
     mean = weight @ curves
@@ -80,23 +79,15 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
         whole = weight @ found["fitted"].transpose("subtask", "step").values
         _draw_pieces(right, step, whole - pieces.sum(axis=0), pieces, onset, colours)
     right.plot(step, mean, color=style.INK, lw=2)
-    # Linear heights: the area of a piece is its part in the loss.
+    # Linear heights, where they can be: the area of a piece is its part in the loss.
     style.log_axes(right, step, None)
-    right.set_ylim(0, 1.05 * float(mean.max()))
+    style.heights(right, 0, float(mean[0]) or 1.0, 1.05 * float(mean.max()))
     stepped = found is not None and bool((found["status"] == "sharp").any())
     pieces_too = ", and the steps in it (grey: the rest, and their tails)" if stepped else ""
     style.label(right, "training step", "", f"the mean {name}{pieces_too}")
     style.label(left, "training step", "", f"the {name} of each subtask, as a share of {_whole(record)}")
     if norm is not None:
-        narrow = norm.inverse(1.0) < _NARROW * norm.inverse(0.0)
-        bar = figure.colorbar(
-            ScalarMappable(norm, _palette()), ax=[left, right], location="bottom", aspect=60, shrink=0.5, pad=0.02,
-            ticks=LogLocator(subs=(1, 2, 5)) if narrow else None, format="%g" if narrow else None,
-        )  # fmt: skip
-        if narrow:
-            bar.minorticks_off()
-        bar.set_label("frequency of the subtask", size=9)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        style.frequency_scale(figure, [left, right], norm, _palette())
     return figure
 
 
@@ -150,7 +141,7 @@ def compare(record: xr.Dataset, result: xr.Dataset) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    record = _first(record).sel(subtask=result["subtask"])
+    ensemble, record = record, _first(record).sel(subtask=result["subtask"])
     step = result["step"].values.astype(float)
     weight = result["weight"].values
     real = weight @ record["loss"].sel(step=result["step"]).values
@@ -159,6 +150,7 @@ def compare(record: xr.Dataset, result: xr.Dataset) -> Figure:
     order = result["onset"].sel(model=best).values
     colours, _ = _by_frequency(record)
     figure, (axes,) = style.figure(str(result.attrs["headline"]), panels=1)
+    _say_which(figure, ensemble)
     floor = result["floor_part"].sel(model=best).values
     pieces = weight[:, None] * (predicted - floor[:, None])
     _draw_pieces(axes, step, np.full(step.size, weight @ floor), pieces, order, colours)
@@ -226,10 +218,12 @@ def kinds(record: xr.Dataset, found: xr.Dataset, labels: np.ndarray, table: xr.D
     """The curves of each kind of subtask, ``labels`` (n_subtasks,), and its verdict: from ``composition.by``."""
     from quanta import _plot_views
 
-    record, found = _first(record), _first(found)
-    curves, name = _metric(record)
-    share = curves / _start(record, curves)[:, None]
-    return _plot_views.kinds(record["step"].values, share, name, found["status"].values, labels, table)
+    first, found = _first(record), _first(found)
+    curves, name = _metric(first)
+    share = curves / _start(first, curves)[:, None]
+    figure = _plot_views.kinds(first["step"].values, share, name, found["status"].values, labels, table)
+    _say_which(figure, record)
+    return figure
 
 
 def measures(record: xr.Dataset) -> list[str]:
@@ -255,11 +249,12 @@ def progress(record: xr.Dataset) -> Figure:
     """
     from quanta import _plot_progress
 
-    record = _first(record)
-    curves, _ = _metric(record)
-    return _plot_progress.progress(
-        record, curves / _start(record, curves)[:, None], _by_frequency(record)[0], _whole(record)
-    )
+    first = _first(record)
+    curves, _ = _metric(first)
+    share = curves / _start(first, curves)[:, None]
+    figure = _plot_progress.progress(first, share, _by_frequency(first)[0], _whole(first))
+    _say_which(figure, record)
+    return figure
 
 
 def seeds(result: xr.Dataset) -> Figure:
@@ -311,7 +306,7 @@ def _draw_subtasks(
                 "onsets", (onset[seen][first], heights[first]), (-7, 0), textcoords="offset points",
                 ha="right", va="center", color=style.ACCENT, size=9,
             )  # fmt: skip
-    axes.set_ylim(-0.03, min(1.3, max(1.08, float(share[drawn].max()))))
+    style.heights(axes, -0.03, 1.0, max(1.08, float(np.nanmax(share[drawn]))))
     style.log_axes(axes, step, None)
 
 
@@ -388,6 +383,15 @@ def _evenly(record: xr.Dataset, n: int) -> np.ndarray:
 def _first(ds: xr.Dataset) -> xr.Dataset:
     """The first member of an ensemble."""
     return ds.isel({dim: 0 for dim in ds.dims if dim not in ("subtask", "step")})
+
+
+def _say_which(figure: Figure, record: xr.Dataset) -> None:
+    """Add to the title which member of an ensemble is drawn."""
+    curves = record[next(name for name, *_ in _METRICS if name in record)]
+    dims = [str(dim) for dim in curves.dims if dim not in ("subtask", "step") and curves.sizes[dim] > 1]
+    if dims:
+        said = (f"{dim} {record[dim].values[0] if dim in record.coords else 0}, of {curves.sizes[dim]}" for dim in dims)
+        style.entitle(figure, f"Drawn: {'; '.join(said)}.")
 
 
 def _metric(record: xr.Dataset) -> tuple[np.ndarray, str]:

@@ -2,11 +2,13 @@
 
 import itertools
 
+import itertools
+
 import numpy as np
 import pytest
 import xarray as xr
 
-from quanta import plot, record, transitions, worlds
+from quanta import _plot_style, ensemble, plot, record, transitions, worlds
 from quanta._errors import InputError
 
 
@@ -183,3 +185,85 @@ def test_without_a_measure_of_hidden_progress_there_is_none_to_draw(run):
     assert plot.measures(run[0]) == []
     with pytest.raises(InputError, match="no measure of hidden progress; expected fourier_gap or moved"):
         plot.progress(run[0])
+
+
+# ------------------------------------------------------------------------------------------------ runs that went wrong
+
+
+def _rising(factor):
+    """Losses that begin at chance, 0.7, and end at so many times that."""
+    step = np.unique(np.rint(np.geomspace(1, 1000, 60)))
+    loss = 0.7 * factor ** (np.log(step) / np.log(1000)) * np.ones((4, 1))
+    return record.new(loss, step=step, frequency=[0.4, 0.3, 0.2, 0.1], chance_loss=0.7, source="simulated")
+
+
+@pytest.mark.parametrize("factor", [1.5, 3.0, 10.0, 1e6, 1e18])
+def test_curves_that_rise_far_above_chance_lie_within_the_figure_and_leave_room_for_those_that_do_not(factor):
+    left, right, _ = plot.run(_rising(factor)).axes
+    for axes, start in ((left, 1.0), (right, 0.7)):
+        bottom, top = axes.transData.inverted().transform(axes.transAxes.transform([(0, 0), (0, 1)]))[:, 1]
+        assert bottom <= 0
+        assert top >= 0.9999 * start * factor
+        height = axes.transAxes.inverted().transform(axes.transData.transform([(1, start)]))[0, 1]
+        assert height > 0.08
+        assert ("logarithmic from here on" in [text.get_text() for text in axes.texts]) == (factor > 4)
+
+
+def test_a_run_that_stays_near_chance_has_linear_heights(run):
+    left, right, _ = plot.run(*run).axes
+    assert (left.get_yscale(), right.get_yscale()) == ("linear", "linear")
+
+
+# ------------------------------------------------------------------------------------------------ several seeds
+
+
+def _seeds(run):
+    return record.combine([run.assign_attrs(seed=seed) for seed in (3, 5, 8)], "seed")
+
+
+def test_of_several_seeds_the_title_says_which_is_drawn_below_what_the_verdict_is(run):
+    result = xr.Dataset(attrs={"sentence": "A plain sentence."})
+    assert plot.run(_seeds(run[0]), None, result).get_suptitle() == "A plain sentence.\nDrawn: seed 3, of 3."
+    assert "Drawn: seed 3, of 3." in plot.progress(_seeds(_with_a_measure(1.0))).get_suptitle()
+    assert "Drawn" not in plot.run(*run, result).get_suptitle()
+
+
+def test_subtasks_that_some_seeds_did_not_learn_are_marked_with_how_many_did(run):
+    over = ensemble.seeds(_seeds(run[0]))
+    assert not [text for text in plot.seeds(over).axes[0].texts if "of 3" in text.get_text()]
+    k = int(np.flatnonzero(over["n_learned"] == 3)[0])
+    onset = over["onset"].values.copy()
+    onset[1, k] = np.nan
+    fewer = over.assign(onset=(over["onset"].dims, onset))
+    fewer["n_learned"][k] = 2
+    axes = plot.seeds(fewer).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["2 of 3"]
+    assert "timed in fewer than all 3 seeds" in axes.get_title(loc="left")
+
+
+# ------------------------------------------------------------------------------------------------ the scale of colours
+
+
+@pytest.mark.parametrize("ratio", [1.02, 1.3, 2.0, 5.0, 20.0, 99.0, 1e3, 1e6])
+@pytest.mark.parametrize("most", [0.1, 0.73])
+def test_the_scale_of_frequencies_has_several_numbers_that_do_not_meet(ratio, most, run):
+    real = run[0].isel(subtask=slice(8))
+    frequency = most * np.geomspace(1, 1 / ratio, 8)
+    real = real.assign(frequency=("subtask", frequency), weight=("subtask", frequency / frequency.sum()))
+    figure = plot.run(real)
+    figure.draw_without_rendering()
+    bar = figure.axes[2]
+    low, high = bar.get_xlim()
+    labels = [*bar.xaxis.get_majorticklabels(), *bar.xaxis.get_minorticklabels()]
+    shown = [text for text in labels if text.get_text() and low <= text.get_position()[0] <= high]
+    assert len(shown) >= 2
+    boxes = sorted((text.get_window_extent() for text in shown), key=lambda box: box.x0)
+    assert all(a.x1 + 3 < b.x0 for a, b in itertools.pairwise(boxes))
+
+
+def test_round_numbers_are_few_and_between_the_two():
+    for low in np.geomspace(1e-7, 1, 40):
+        for ratio in (1.001, 1.5, 4, 30, 99.9):
+            found = _plot_style.round_numbers(low, low * ratio)
+            assert 2 <= len(found) <= 7
+            assert 0.999999 * low <= min(found) < max(found) <= 1.000001 * low * ratio
