@@ -197,7 +197,8 @@ def test_where_all_strings_are_listed_the_flow_is_that_of_the_whole_population(n
     whole[:, :, 0] = range(16)
     loss, _ = limit(weights_of(network, small), network.subtasks, p, whole, whole, time=60.0)
     found = learner.measure(learner.advance(begun, 600))
-    assert "held_out" not in found
+    assert set(found) == {"loss", "accuracy"}
+    assert learner.n_measured == 2
     assert np.abs(learner.measure(begun)["loss"] - loss).max() > 0.1  # it has moved
     np.testing.assert_allclose(found["loss"], loss, atol=10 * flow.TOLERANCE)
 

@@ -34,7 +34,6 @@ class AbstractParityControl(AbstractLearner):
     usual_batch: ClassVar[int] = ParityNetwork.usual_batch
     foretold: ClassVar[bool] = False
     starts_at_chance: ClassVar[bool] = False
-    n_measured: ClassVar[int] = 2
 
     @property
     @abc.abstractmethod

@@ -83,7 +83,6 @@ class ParityKernel(AbstractParityControl):
     kind: ClassVar[str] = "kernel"
     optimizer: ClassVar[str] = "sgd"
     stepwise: ClassVar[bool] = False  # from checkpoint to checkpoint: where a flow is stopped is not free of rounding
-    n_measured: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         network = self.network
@@ -100,6 +99,11 @@ class ParityKernel(AbstractParityControl):
     def learning_rate(self) -> float:
         """Time of a step."""
         return self.rate or (self.network.rate if self.network.descent == "sgd" else _RATE)
+
+    @property
+    def n_measured(self) -> int:
+        """One less where there are no other strings."""
+        return 2 if self._listed else 3
 
     @property
     def inputs(self) -> str:
@@ -135,7 +139,6 @@ class ParityKernel(AbstractParityControl):
             If the network cannot have these subtasks, or the kernel would be too large.
         """
         p = checked(self, frequencies, dynamics, batch_size)
-        self.check_count(p.size)
         begun = self._unweighted(p, rng, batch_size)
         pull, speed, direction = np.zeros((3, p.size * self._n_strings))
         of_network = begun.masks, begun.begin, begun.on, begun.keys

@@ -40,6 +40,7 @@ class ParityLinearised(AbstractParityControl):
     dynamics: ClassVar[tuple[str, ...]] = ("sampled",)
     bitwise: ClassVar[bool] = False
     kind: ClassVar[str] = "linearised"
+    n_measured: ClassVar[int] = 2
     inputs: ClassVar[str] = ""
 
     def __post_init__(self) -> None:

@@ -59,6 +59,7 @@ class ParityTable(AbstractParityControl):
     dynamics: ClassVar[tuple[str, ...]] = ("sampled",)
     starts_at_chance: ClassVar[bool] = True
     kind: ClassVar[str] = "tabular"
+    n_measured: ClassVar[int] = 2
     inputs: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
