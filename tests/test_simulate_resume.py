@@ -390,7 +390,7 @@ BIG = {
     "deep": (ParityNetwork(width=200, n_test=64, depth=2), 50, 20_000),
     "kernel": (ParityKernel(network=ParityNetwork(width=2000, n_test=64), n_inputs=4), 100, 1),
     "table": (ParityTable(network=ParityNetwork(width=100, n_test=64)), 50_000, 100),
-    "linearised": (ParityLinearised(network=ParityNetwork(width=200, n_test=64 * 512)), 3, 64),
+    "linearised": (ParityLinearised(network=ParityNetwork(width=200, n_test=64 * 128)), 3, 64),
     "threshold": (Threshold(), 300_000, 1),
     "multilinear": (Multilinear(), 300_000, 1),
 }
