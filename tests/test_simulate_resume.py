@@ -391,6 +391,10 @@ BIG = {
     "kernel": (ParityKernel(network=ParityNetwork(width=2000, n_test=64), n_inputs=4), 100, 1),
     "table": (ParityTable(network=ParityNetwork(width=100, n_test=64)), 50_000, 100),
     "linearised": (ParityLinearised(network=ParityNetwork(width=200, n_test=64 * 128)), 3, 64),
+    "look": (ParityNetwork(width=20, n_test=2**19), 3, 64),
+    "look at what is shared": (ParityNetwork(width=200, n_test=2**14, test_bits="shared"), 3, 64),
+    "look by linear algebra": (ParityNetwork(width=100, n_test=2**14, kernels="blas", hidden_progress=True), 1, 64),
+    "deep look": (ParityNetwork(width=100, n_test=2**14, depth=3), 1, 64),
     "threshold": (Threshold(), 300_000, 1),
     "multilinear": (Multilinear(), 300_000, 1),
 }
@@ -400,7 +404,7 @@ BIG = {
 def test_the_memory_that_is_foreseen_is_what_a_run_takes_and_not_much_more(learner, n_subtasks, batch_size):
     law, dynamics = Zipf(n_subtasks=n_subtasks), learner.dynamics[-1]
     how = {"steps": 3, "n_checkpoints": 3, "batch_size": batch_size, "dynamics": dynamics}
-    simulate.simulate(Zipf(n_subtasks=5), learner, **how | {"batch_size": 64})  # compilers take memory, too
+    simulate.simulate(Zipf(n_subtasks=5), learner, **how | {"batch_size": 64, "steps": 1})  # compilers take memory, too
     tracemalloc.start()
     try:
         simulate.simulate(law, learner, **how)

@@ -57,10 +57,16 @@ def weights(state: Network, rule: Rule) -> Weights:
 
 def examined(state: Network, rule: Rule, look: Look) -> Iterator[Piece]:
     """All subtasks, one after another."""
-    now, members = state.layer(0), state.subtasks.bits(state.bits.shape[-2])
+    now, subtasks, n_points = state.layer(0), state.subtasks, look.n_points
+    members = subtasks.bits(len(now.bits))
     for k in range(state.frequencies.size):
-        words = data.strings(look.key, look.first(k) + np.arange(look.n_points))
-        layer, *_, z = reference.forward(now, state.subtasks, np.full(look.n_points, k), words)
-        label = data.parity(words & state.masks[k])
-        gap = reference.fourier_gap(layer > 0, words, label, members[k]) if look.hidden else math.nan
+        z, label, sums = np.empty(n_points, now.out.dtype), np.empty(n_points, np.uint8), np.zeros(now.bits.shape)
+        for begin in range(0, n_points, reference.ROWS):
+            some = slice(begin, min(begin + reference.ROWS, n_points))
+            words = data.strings(look.key, look.first(k) + np.arange(some.start, some.stop))
+            layer, *_, z[some] = reference.forward(now, subtasks, np.full(len(words), k), words)
+            label[some] = data.parity(words & state.masks[k])
+            if look.hidden:
+                sums += reference.correlations(layer > 0, words, label[some], len(now.bits))
+        gap = reference.fourier_gap(np.abs(sums) / n_points, members[k]) if look.hidden else math.nan
         yield Piece(np.array([k]), z[None], label[None], np.array([gap]))

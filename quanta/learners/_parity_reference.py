@@ -145,8 +145,8 @@ def losses(z: np.ndarray, label: np.ndarray) -> np.ndarray:
     return np.logaddexp(0.0, -margin)
 
 
-def fourier_gap(active: np.ndarray, words: np.ndarray, label: np.ndarray, member: np.ndarray) -> float:
-    """Fourier gap of a subtask, that of the unit where it is greatest: see ``_parity_exam.fourier_gaps``.
+def correlations(active: np.ndarray, words: np.ndarray, label: np.ndarray, n_bits: int) -> np.ndarray:
+    """Sums over strings of what ``_parity_exam.fourier_gaps`` calls f χ, of the sets that are S with or without a bit.
 
     Parameters
     ----------
@@ -155,13 +155,29 @@ def fourier_gap(active: np.ndarray, words: np.ndarray, label: np.ndarray, member
     words : np.ndarray, shape (n, 2), uint64
         The strings.
     label : np.ndarray, shape (n,)
-        The parity of each.
-    member : np.ndarray, shape (n_bits,), bool
-        The bits of the subtask.
+        The parity of each on S.
+    n_bits : int
+        Bits of a string.
+
+    Returns
+    -------
+    np.ndarray, shape (n_bits, width)
+        float32: exact, for they are whole numbers.
     """
-    signs = 1 - 2.0 * label
-    bits = 1 - 2.0 * data.unpacked(words, member.size)
-    sizes = np.abs((bits * signs[:, None]).T @ active.astype(np.float64)) / len(active)  # of f̂, (n_bits, width)
+    signs = np.where(data.unpacked(words, n_bits) ^ (label[:, None] == 1), np.float32(-1), np.float32(1))
+    return signs.T @ active.astype(np.float32)
+
+
+def fourier_gap(sizes: np.ndarray, member: np.ndarray) -> float:
+    """Fourier gap of a subtask, that of the unit where it is greatest: see ``_parity_exam.fourier_gaps``.
+
+    Parameters
+    ----------
+    sizes : np.ndarray, shape (n_bits, width)
+        |f̂| of each unit, of the sets that are S with or without a bit.
+    member : np.ndarray, shape (n_bits,), bool
+        The bits of S.
+    """
     return float((sizes[member].min(axis=0) - sizes[~member].max(axis=0, initial=0)).max())
 
 
@@ -197,8 +213,12 @@ def from_controls(weights: Weights, subtasks: data.Parities, subtask: np.ndarray
     """What the control bits of each example's subtask (n,) bring to the first layer, (n, width)."""
     if subtasks.controls.size == len(subtasks.masks):
         return weights.controls[subtasks.controls[subtask]]
-    rows: np.ndarray = np.add.reduceat(weights.controls[subtasks.controls], subtasks.first[:-1], axis=0)
-    return rows[subtask]
+    there, place = np.unique(subtask, return_inverse=True)  # a row for each subtask that is there, of many
+    rows: np.ndarray = weights.controls[subtasks.controls[subtasks.first[there]]]
+    for j in range(1, int(np.diff(subtasks.first).max())):
+        has = subtasks.first[there] + j < subtasks.first[there + 1]
+        rows[has] += weights.controls[subtasks.controls[subtasks.first[there[has]] + j]]
+    return rows[place]
 
 
 def _piece(weights: Weights, subtasks: data.Parities, batch: data.Batch, n: int) -> tuple[float, Weights]:

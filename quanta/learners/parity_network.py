@@ -159,12 +159,14 @@ class ParityNetwork(AbstractLearner):
     def memory_needed(self, n_subtasks: int, batch_size: int) -> int:
         """Bytes of its weights (three times in a state, and in the one made of it; once more caught up), and of a batch."""
         columns, rows = -(-self.width // 16) * 16, min(n_subtasks, batch_size)
-        weights = n_subtasks - self.n_composites + self.n_bits + (self.depth - 1) * columns
+        weights = max(n_subtasks - self.n_composites, 1) + self.n_bits + (self.depth - 1) * columns
         if self._fast:
-            numbers = 7 * weights + 64 * self.n_bits + 3 * rows + (self.n_test if self.test_bits == "shared" else 0)
+            common = self.n_test if self.test_bits == "shared" and not self.hidden_progress else 0
+            numbers = 7 * weights + 64 * self.n_bits + 3 * rows + common
+            examples = (82 + columns // 8) * max(batch_size, self.n_test, 16_384)
         else:
-            numbers = 9 * weights + 4 * self.depth * reference.ROWS
-        examples = (82 + columns // 8) * max(batch_size, self.n_test, 16_384)
+            numbers = 10 * weights + 4 * self.depth * min(reference.ROWS, max(batch_size, self.n_test))
+            examples = max(82 * batch_size, 45 * self.n_test, 2**21)
         return 4 * columns * numbers + examples + 300 * n_subtasks
 
     def kinds(self, n_subtasks: int) -> list[str] | None:
