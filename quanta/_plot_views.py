@@ -119,7 +119,7 @@ def _two_modes(result: xr.Dataset) -> np.ndarray:
 
 def spectrum(result: xr.Dataset) -> Figure:
     """The measured spectrum, and over it the two that were rebuilt."""
-    title = "When the loss falls, measured and rebuilt; so are smooth ones: this alone is no evidence of steps"
+    title = "When the loss falls, measured and rebuilt; of smooth curves it is rebuilt as well: no evidence by itself"
     figure, (axes,) = style.figure(title, panels=1)
     step = result["step"].values
     axes.fill_between(step, 0, result["measured"].values, color=style.PALE, lw=0)
