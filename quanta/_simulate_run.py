@@ -202,7 +202,7 @@ class Run:
         # or every step sees the whole gradient
         drawn = learner.clock == "examples" or self.plan.dynamics == "sampled"
         best = {"lowest_step": int(step[self.lowest]), "lowest_mean_loss": self.means[self.lowest]}
-        return record.new(
+        ds = record.new(
             curves.pop("loss"), step=step, frequency=p, units=learner.units, source="simulated",
             optimizer=learner.optimizer, chance_loss=learner.chance_loss, n_classes=learner.n_classes,
             examples=step * self.plan.batch_size if drawn else None,
@@ -215,6 +215,10 @@ class Run:
                 **(best if self.plan.patience else {}), **self._provenance(),
             },
         )  # fmt: skip
+        ds = ds.assign({name: (("subtask", dim), known) for name, (dim, known) in learner.facts(self.state).items()})
+        for name in ds.data_vars.keys() & learner.meanings:
+            ds[name].attrs["long_name"] = learner.meanings[name]
+        return ds
 
     def _rates(self, step: np.ndarray) -> dict[str, Any]:
         """The schedule, where there is one: constant."""

@@ -56,7 +56,7 @@ def views(
         labels = {name: partition.labels(record, name) for name in groups}
         table = partition.levels(record, labels, seed=seed, controls=controls)
         yield View("levels", table, _listed(table), plot.granularity(table, deciles))
-    if record.sizes.get("seed", 1) > 1 and set(record.dims) == {"seed", "subtask", "step"}:
+    if record.sizes.get("seed", 1) > 1 and {*found["status"].dims} == {"seed", "subtask"}:
         over = ensemble.seeds(record, found)
         lines = [f"  seeds: {over.attrs['sentence']}.", *_listed(over)]
         yield View("seeds", over, lines, plot.seeds(over) if np.isfinite(over["onset"]).any() else None)

@@ -7,9 +7,12 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
+from test_simulate import SMALL_NETWORK
 from test_simulate_resume import FLAGS
 
 from quanta import _simulate_run, composition, record, simulate
+from quanta.frequencies import Zipf
+from quanta.learners import ParityNetwork, _parity_data
 
 SEVERAL = ["--seeds", "0:3"]
 
@@ -95,3 +98,52 @@ def test_of_several_seeds_it_is_said_how_many_end_worse_than_they_began(capsys):
 def test_a_run_that_learns_or_does_not_is_not_warned_of(capsys):
     assert "warning" not in summary_of(capsys, ["--n-subtasks", "20", "--no-detect", "--quiet", "--out", "learns"])
     assert "warning" not in summary_of(capsys, [*FLAGS, "--rate", "1e-9"])
+
+
+# ------------------------------------------------------------------------------------------------ what subtasks are
+
+
+def bits_of(learner, p, seed):
+    """The places of the bits of each subtask of a seed, as the learner itself has them."""
+    state = learner.start(p, np.random.default_rng(seed), dynamics="sampled", batch_size=30)
+    return [np.flatnonzero([int(m[i // 64]) >> (i % 64) & 1 for i in range(learner.n_bits)]) for m in state.masks]
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "nc"])
+@pytest.mark.parametrize("control", [[], ["--control", "kernel(n_inputs=4)"], ["--control", "tabular"]], ids=str)
+def test_the_record_says_which_bits_each_subtask_is_the_parity_of_in_every_seed(control, suffix, capsys):
+    assert simulate.main([*FLAGS, "--n-composites", "2", "--seeds", "1:3", *control]) == 0
+    ds = record.load(record.save(record.load("run"), f"again.{suffix}"))
+    assert ds["bits"].dims == ("seed", "subtask", "bit")
+    assert ds["bits"].dtype == np.uint8
+    network = ParityNetwork(n_bits=12, k=2, width=20, n_test=64, n_composites=2)
+    for seed in (1, 2):
+        bits = ds["bits"].sel(seed=seed).values
+        own = bits_of(network, ds["frequency"].values, seed)
+        assert [np.flatnonzero(row).tolist() for row in bits] == [row.tolist() for row in own]
+        for k, atoms in enumerate(ds["atoms"].sel(seed=seed).values):
+            if ds["kind"].values[k] == "atom":
+                assert np.all(atoms == -1)
+            else:
+                np.testing.assert_array_equal(bits[k], bits[atoms].max(axis=0))
+    assert not np.array_equal(*ds["bits"].values)
+
+
+def test_bits_that_would_take_much_room_are_left_out_and_those_kept_take_little(tmp_path, monkeypatch):
+    how = {"steps": 3, "batch_size": 10, "n_checkpoints": 3}
+    law, network = Zipf(n_subtasks=2000), ParityNetwork(n_bits=128, k=3, width=4, n_test=64)
+    with_bits = record.save(simulate.simulate(law, network, **how), tmp_path / "with.zarr")
+    monkeypatch.setattr(_parity_data, "_MOST_KEPT", 2000 * 128 - 1)
+    without = simulate.simulate(law, network, **how)
+    assert "bits" not in without
+    without = record.save(without, tmp_path / "without.zarr")
+    size = [sum(file.stat().st_size for file in store.rglob("*")) for store in (with_bits, without)]
+    assert size[0] - size[1] < 2000 * 128 / 8
+
+
+def test_variables_say_on_what_they_were_measured():
+    ds = simulate.simulate(Zipf(n_subtasks=4), SMALL_NETWORK, steps=3, batch_size=10)
+    assert "test strings" in ds["loss"].attrs["long_name"]
+    assert "apart from the training examples" in ds["loss"].attrs["long_name"]
+    assert ds["loss"].attrs["units"] == "nat"
+    assert "the subtask is" in ds["bits"].attrs["long_name"]

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,7 @@ class AbstractParityControl(AbstractLearner):
     usual_batch: ClassVar[int] = ParityNetwork.usual_batch
     foretold: ClassVar[bool] = False
     starts_at_chance: ClassVar[bool] = False
+    meanings: ClassVar[Mapping[str, str]] = ParityNetwork.meanings
 
     @property
     @abc.abstractmethod
@@ -67,6 +69,15 @@ class AbstractParityControl(AbstractLearner):
         """The network's start, but for its weights, which may take much memory: they follow from the keys."""
         slim = dataclasses.replace(self.network, width=1, depth=1, kernels="blas")
         return slim.start(p, rng, batch_size=batch_size)
+
+    def facts(self, state: Any) -> dict[str, tuple[str, np.ndarray]]:
+        """Those of the network."""
+        return self.network.facts(state)
+
+    def smaller(self) -> dict[str, tuple[int, AbstractLearner]]:
+        """The network's width."""
+        width, narrow = self.network.smaller()["width"]
+        return {"width": (width, dataclasses.replace(self, network=narrow))}  # type: ignore[type-var]
 
     def kinds(self, n_subtasks: int) -> list[str] | None:
         """Those of the network."""

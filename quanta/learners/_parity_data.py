@@ -19,6 +19,18 @@ GOLDEN = 0x9E3779B97F4A7C15
 """2^64 / golden ratio: the step of the counter (Steele, Lea, Flood 2014, SplitMix64)."""
 
 
+_MOST_KEPT = 10**7  # bits of all subtasks, that a record keeps
+MEANINGS = {
+    "loss": "mean cross-entropy on test strings, drawn apart from the training examples",
+    "accuracy": "share of the test strings that are answered right",
+    "fourier_gap": "by how much the best unit sees all bits of the subtask better than any other",
+    "moved": "largest change of a weight of the subtask's bits or control bits since the start",
+    "bits": "1 at the bits whose parity the subtask is",
+    "atoms": "the subtasks of which a composite is composed; -1 where it is none",
+}
+"""What the variables of a record of parities are."""
+
+
 class Parities(NamedTuple):
     """Subtasks: the parity of some bits, told by some control bits."""
 
@@ -157,6 +169,19 @@ def composites(n: int, atoms: int, n_atoms: int) -> list[list[int]]:
     number = np.arange(n)
     begin = number * atoms + number // (n_atoms // math.gcd(atoms, n_atoms))
     return ((begin[:, None] + np.arange(atoms)) % n_atoms).tolist()
+
+
+def facts(masks: np.ndarray, n_bits: int, n_composites: int, atoms: int) -> dict[str, tuple[str, np.ndarray]]:
+    """What a record says of subtasks: ``bits`` (n_subtasks, n_bits), where they are not too many, and ``atoms`` (n_subtasks,
+    atoms), where some are composites. See ``AbstractLearner.facts``.
+    """
+    n_atoms = len(masks) - n_composites
+    found = {"bits": ("bit", unpacked(masks, n_bits).astype(np.uint8))} if len(masks) * n_bits <= _MOST_KEPT else {}
+    if n_composites:
+        of = np.full((len(masks), atoms), -1)
+        of[n_atoms:] = composites(n_composites, atoms, n_atoms)
+        found["atoms"] = ("atom", of)
+    return found
 
 
 def source(p: np.ndarray, rng: np.random.Generator, n_examples: int = 0) -> Source:

@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -57,6 +58,9 @@ class AbstractLearner(abc.ABC):
     """Examples in a batch where nothing is said of it."""
     foretold: ClassVar[bool] = True
     """Whether it knows how long learning takes; where not, ``horizon`` refuses, and a run must be told how long."""
+
+    meanings: ClassVar[Mapping[str, str]] = {}
+    """What variables of its record are, in a few words, where their names do not say it: name → the words."""
 
     starts_at_chance: ClassVar[bool] = True
     """Whether every loss begins at ``chance_loss``; that of a network does up to its first weights."""
@@ -151,6 +155,10 @@ class AbstractLearner(abc.ABC):
         """Bytes that it works in: a state and the one after it, its truth, and what lies between two checkpoints."""
         return _WORKING * n_subtasks
 
+    def smaller(self) -> "dict[str, tuple[int, AbstractLearner]]":
+        """The fields that its memory grows with: what each is, and the learner that it would be were that the least."""
+        return {}
+
     def kinds(self, n_subtasks: int) -> list[str] | None:
         """What sort each subtask is of, in a word; None where all are of one."""
         return None
@@ -165,6 +173,10 @@ class AbstractLearner(abc.ABC):
         """What its record says of it besides: ``data`` and ``network``, which a run and its controls share; ``control_kind``
         and ``inputs`` of a control. Empty where there are no controls.
         """
+        return {}
+
+    def facts(self, state: Any) -> dict[str, tuple[str, np.ndarray]]:
+        """What is known of each subtask besides how often it occurs: name → a dim, and values (n_subtasks, length of it)."""
         return {}
 
     def control(self, text: str) -> "AbstractLearner":

@@ -1,6 +1,8 @@
 """A real network, trained: many sparse parities of one string, told by control bits which one is asked."""
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
@@ -71,9 +73,11 @@ class ParityNetwork(AbstractLearner):
     weight_decay: float = 0.0
     """Decoupled weight decay."""
     n_examples: int = 0
-    """Examples in the training set, seen again and again in a new order; 0 if every example is new."""
+    """Examples in the training set, seen again and again in a new order; 0 if every example is new. The loss is that of
+    test strings all the same: no training loss is measured."""
     n_test: int = 1024
-    """Test strings of each subtask, a multiple of 64."""
+    """Test strings of each subtask, drawn apart from the training examples, on which its loss is measured: at least 64, a
+    multiple of 64."""
     test_bits: Literal["independent", "shared"] = "independent"
     """Whether each subtask has test strings of its own, or all have the same: sooner looked at, but their errors correlate."""
     hidden_progress: bool = False
@@ -96,6 +100,7 @@ class ParityNetwork(AbstractLearner):
     usual_batch: ClassVar[int] = 20_000
     foretold: ClassVar[bool] = False
     starts_at_chance: ClassVar[bool] = False
+    meanings: ClassVar[Mapping[str, str]] = data.MEANINGS
 
     def __post_init__(self) -> None:
         check_whole("n_bits", self.n_bits, most=data.MAX_BITS)
@@ -103,9 +108,9 @@ class ParityNetwork(AbstractLearner):
         for name, least in {"n_composites": 0, "atoms": 2, "width": 1, "depth": 1}.items():
             check_whole(name, getattr(self, name), least)
         check_whole("n_examples", self.n_examples, 0, LATEST)
-        check_whole("n_test", self.n_test)
-        if self.n_test % _TILE:
-            raise InputError(f"n_test is {self.n_test}; expected a multiple of {_TILE}.")
+        check_whole("n_test", self.n_test, 0)
+        if self.n_test % _TILE or not self.n_test:
+            raise InputError(f"n_test is {self.n_test}; expected at least {_TILE}, and a multiple of it.")
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}.")
@@ -169,6 +174,13 @@ class ParityNetwork(AbstractLearner):
             examples = max(82 * batch_size, 45 * self.n_test, 2**21)
         return 4 * columns * numbers + examples + 300 * n_subtasks
 
+    def smaller(self) -> dict[str, tuple[int, AbstractLearner]]:
+        """Its width, its depth, its test strings."""
+        return {
+            name: (getattr(self, name), dataclasses.replace(self, **{name: least}))
+            for name, least in {"width": 1, "depth": 1, "n_test": _TILE}.items()
+        }
+
     def kinds(self, n_subtasks: int) -> list[str] | None:
         """Atoms and composites, where there are composites."""
         n = self.n_composites
@@ -186,6 +198,10 @@ class ParityNetwork(AbstractLearner):
             ", ".join(f"{name}={getattr(self, name)!r}" for name in names) for names in (("width", "depth"), _DATA)
         )
         return {"data": what, "network": f"ParityNetwork({shape}, {what})"}
+
+    def facts(self, state: Any) -> dict[str, tuple[str, np.ndarray]]:
+        """``bits`` of each subtask, and ``atoms`` of each composite; also of the states of its controls."""
+        return data.facts(state.masks, self.n_bits, self.n_composites, self.atoms)
 
     def control(self, text: str) -> AbstractLearner:
         """The control that a text names: kernel, linearised or tabular; see ``parity_controls``."""
@@ -270,7 +286,7 @@ class ParityNetwork(AbstractLearner):
             Always.
         """
         raise InputError(
-            "nobody knows how long a parity network takes; expected to be told how long to run. Give --steps."
+            "nobody knows how long a parity network takes; expected to be told how long to run. Give steps."
         )
 
     @property
