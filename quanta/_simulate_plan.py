@@ -98,32 +98,85 @@ def _per_step(learner: AbstractLearner, batch_size: int) -> int:
     return batch_size if learner.clock == "examples" else 1
 
 
+class Extent(NamedTuple):
+    """What the memory of a run grows with."""
+
+    learner: AbstractLearner
+    n_subtasks: int
+    n_checkpoints: int
+    batch_size: int
+    dynamics: str
+
+    @property
+    def working(self) -> int:
+        """Bytes of the learner."""
+        return self.learner.memory_needed(self.n_subtasks, self.batch_size)
+
+    @property
+    def curves(self) -> int:
+        """Bytes of what is measured, in float32, realised counts among them."""
+        n_curves = self.learner.n_measured + (self.dynamics == "sampled")
+        return 4 * n_curves * self.n_checkpoints * self.n_subtasks
+
+    def smaller(self) -> "dict[str, Extent]":
+        """What it would be with one thing at its least, by what a user can do about that thing."""
+        return {
+            "fewer subtasks": self._replace(n_subtasks=1),
+            "fewer checkpoints": self._replace(n_checkpoints=3),
+            "a smaller batch": self._replace(batch_size=1),
+            **{
+                f"a smaller {name} than {value}": self._replace(learner=less)
+                for name, (value, less) in self.learner.smaller().items()
+            },
+        }
+
+
 def memory_needed(
     learner: AbstractLearner, n_subtasks: int, n_checkpoints: int, dynamics: str, batch_size: int = 1
 ) -> int:
-    """Bytes that a run takes at its peak: the learner's, and curves in float32, realised counts among them."""
-    n_curves = learner.n_measured + (dynamics == "sampled")
-    return learner.memory_needed(n_subtasks, batch_size) + 4 * n_curves * n_checkpoints * n_subtasks
+    """Bytes that a run takes at its peak."""
+    run = Extent(learner, n_subtasks, n_checkpoints, batch_size, dynamics)
+    return run.working + run.curves
 
 
 def check_memory(plans: Sequence[Plan], at_a_time: int = 1) -> None:
     """Refuse runs that would not fit into memory, so many at a time; the curves of all are kept."""
-    working = sorted(plan.learner.memory_needed(plan.frequencies.size, plan.batch_size) for plan in plans)
-    whole = [memory_needed(p.learner, p.frequencies.size, p.n_checkpoints, p.dynamics, p.batch_size) for p in plans]
-    copies = 1 if len(plans) == 1 else 2  # records that are combined are there twice for a moment
-    needed = copies * (sum(whole) - sum(working)) + sum(working[-at_a_time:])
-    available = memory_available()
+    runs = [Extent(p.learner, p.frequencies.size, p.n_checkpoints, p.batch_size, p.dynamics) for p in plans]
+    needed, available = _together(runs, at_a_time), memory_available()
     if needed <= available:
         return
-    first = plans[int(np.argmax(whole))]
-    n, size = first.frequencies.size, first.batch_size
-    batches = first.learner.memory_needed(n, size) > 2 * first.learner.memory_needed(n, 1)
+    largest = max(runs, key=lambda run: run.working + run.curves)
+    batches = f" in batches of {largest.batch_size}" if largest.batch_size > 1 else ""
+    together = f" for {len(plans)} runs, {at_a_time} at a time" if len(plans) > 1 else ""
     raise InputError(
-        f"{n} subtasks at {first.n_checkpoints} checkpoints{f' in batches of {size}' if batches else ''} need about "
-        f"{needed / 2**30:.1f} GiB of memory{f' for {len(plans)} runs, {at_a_time} at a time' if len(plans) > 1 else ''}; "
-        f"{available / 2**30:.1f} GiB are available. "
-        f"Take {'a smaller batch' if batches else 'fewer subtasks or checkpoints'}{', or fewer runs' if len(plans) > 1 else ''}."
+        f"{largest.n_subtasks} subtasks at {largest.n_checkpoints} checkpoints{batches} need about "
+        f"{needed / 2**30:.1f} GiB of memory{together}; {available / 2**30:.1f} GiB are available. "
+        f"Take {' and '.join(_remedies(runs, at_a_time, available))}."
     )
+
+
+def _together(runs: Sequence[Extent], at_a_time: int) -> int:
+    """Bytes that runs need, so many at a time."""
+    copies = 1 if len(runs) == 1 else 2  # records that are combined are there twice for a moment
+    working = sorted(run.working for run in runs)
+    return copies * sum(run.curves for run in runs) + sum(working[-at_a_time:])
+
+
+def _remedies(runs: list[Extent], at_a_time: int, available: int) -> list[str]:
+    """What must be less for runs to fit: what spares most, and as long as that is not enough, what then spares most."""
+    said: list[str] = []
+    while _together(runs, at_a_time) > available:
+        ways = [run.smaller() for run in runs]
+        options = {
+            name: [way.get(name, run) for way, run in zip(ways, runs, strict=True)] for way in ways for name in way
+        }
+        if len(runs) > 1:
+            options["fewer runs"] = [max(runs, key=lambda run: run.working + run.curves)]
+        name, less = min(options.items(), key=lambda option: _together(option[1], at_a_time))
+        if _together(less, at_a_time) >= _together(runs, at_a_time):
+            break
+        said, runs = [*said, name], less
+    return said or ["a machine with more"]
 
 
 def memory_available() -> int:

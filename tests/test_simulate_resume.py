@@ -372,7 +372,7 @@ def test_what_fits_once_may_not_fit_for_all_seeds(capfd, monkeypatch):
     monkeypatch.setattr(_simulate_plan, "memory_available", lambda: 2 * once)
     assert simulate.main([*FLAGS, "--seeds", "0:2"]) == 0
     assert simulate.main([*FLAGS[:-1], "many", "--seeds", "0:2000"]) == 2
-    assert re.search(r"GiB of memory for 2000 runs, 1 at a time; .*, or fewer runs\.", capfd.readouterr().err)
+    assert re.search(r"GiB of memory for 2000 runs, 1 at a time; .* Take fewer runs\.", capfd.readouterr().err)
 
 
 @pytest.mark.parametrize("learner", MEMBERS.values(), ids=MEMBERS)
