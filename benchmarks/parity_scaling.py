@@ -15,7 +15,7 @@ not made again. The run of the published figure, at its own size, takes two hour
         --batch-size 20000 --steps 200000 --n-checkpoints 300 --hidden-progress --no-detect --out runs/parity-published
 
 Scaled down: widths, 8 from 10 to 300, one seed, batch 4000, 25,000 steps (published: 20, three, 20000, 10⁵); at alpha 0.4 also
-50,000 steps, and five widths for 10,000 steps of 20000. Data, 9 sizes from 10⁴ to 2·10⁶ at width 200, batch 2000, up to
+50,000 steps, and, at every alpha, five widths for 10,000 steps of 20000. Data, 9 sizes from 10⁴ to 2·10⁶ at width 200, batch 2000, up to
 40,000 steps (published: 25 to 5·10⁶, 500, 20000, 10⁵), stopped once the mean test loss is 15 % above its lowest, which is
 what counts in both. 512 test strings for each subtask, its own.
 
