@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parity_networks import atoms_of, begun, weights_of, zipf
 
-from quanta import simulate
+from quanta import _simulate_many, simulate
+from quanta._errors import InputError
 from quanta.frequencies import Zipf
 from quanta.learners import _parity_data as data
 from quanta.learners import _parity_engine as engine
@@ -124,6 +125,17 @@ def test_exposures_are_how_often_the_subtask_itself_was_drawn():
     assert expected[-1][8:].sum() > 100
 
 
+def test_a_composite_may_be_of_all_atoms():
+    begun(5, 1, n_bits=20, k=2, width=1, n_test=64, n_composites=1, atoms=4)
+
+
+def test_subtasks_of_the_same_bits_are_refused_before_any_of_many_is_begun(monkeypatch):
+    monkeypatch.setattr(_simulate_many, "Run", None)
+    alike = ParityNetwork(n_bits=5, k=4, bit_sets="overlapping", width=4, n_test=64, n_composites=5)
+    with pytest.raises(InputError, match=r"the 10 subtasks have 6 different sets of bits"):
+        simulate.simulate_many([{"seed": 0}, {"seed": 1}], learner=alike, frequencies=Zipf(n_subtasks=10), steps=9)
+
+
 @given(atoms=st.integers(2, 6), spare=st.integers(1, 20))
 def test_no_two_composites_are_alike(atoms, spare):
     n_atoms = atoms + spare
@@ -149,9 +161,15 @@ def test_no_two_composites_are_alike(atoms, spare):
             "n_examples is 100000000000000000000; expected a whole number from 0 to",
         ),
         ("--n-bits 129", "n_bits is 129; expected a whole number from 1 to 128"),
-        ("--n-composites 18", "n_composites is 18 of 20 subtasks; expected as many others at least, and more than 2"),
-        ("--n-composites 11", "n_composites is 11 of 20 subtasks; expected as many others at least, and more than 2"),
-        ("--n-composites 9 --atoms 11", "n_composites is 9 of 20 subtasks; expected .* more than 11"),
+        ("--n-composites 18", "n_composites is 18 of 20 subtasks; expected at least 18 others, of which"),
+        ("--n-composites 11", "n_composites is 11 of 20 subtasks; expected at least 11 others, of which"),
+        ("--n-composites 9 --atoms 11", "n_composites is 9 of 20 subtasks; expected at least 12 others, .* each of 11"),
+        ("--n-composites 1 --atoms 20", "n_composites is 1 of 20 subtasks; expected at least 20 others, .* each of 20"),
+        (
+            "--n-bits 10 --k 9 --bit-sets overlapping --n-composites 10",
+            "the 20 subtasks have 11 different sets of bits, .* Take more bits, fewer composites or atoms, or disjoint",
+        ),
+        ("--n-bits 5 --k 2 --n-composites 10", "the 20 subtasks have 1[0-9] different sets of bits"),
         ("--atoms 1", "atoms is 1; expected a whole number of at least 2"),
         ("--rate -1", "rate is -1.0; expected a finite number above 0"),
         ("--rate nan", "rate is nan; expected a finite number above 0"),

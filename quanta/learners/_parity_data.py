@@ -146,14 +146,26 @@ def parities(sets: np.ndarray, n_bits: int, composites: Sequence[Sequence[int]] 
         Bits in a string, at most ``MAX_BITS``.
     composites : sequence of sequences of int
         The atoms of each composite (Michaud, Parker-Sartori, Tegmark 2025, section 3).
+
+    Raises
+    ------
+    InputError
+        If two subtasks are of the same bits.
     """
     rows = np.zeros((len(sets) + len(composites), n_bits), dtype=bool)
     np.put_along_axis(rows[: len(sets)], sets, True, axis=1)
     for row, atoms in zip(rows[len(sets) :], composites, strict=True):
         row[:] = rows[list(atoms)].any(axis=0)
+    masks = packed(rows)
+    n_different = len(np.unique(masks, axis=0))
+    if n_different < len(masks):
+        raise InputError(
+            f"the {len(masks)} subtasks have {n_different} different sets of bits, for some composites have the same union; "
+            "expected all to differ. Take more bits, fewer composites or atoms, or disjoint sets."
+        )
     on = [[k] for k in range(len(sets))] + [sorted(atoms) for atoms in composites]
     first = np.concatenate([[0], np.cumsum([len(c) for c in on])]).astype(np.int64)
-    return Parities(packed(rows), first, np.concatenate(on).astype(np.int64))
+    return Parities(masks, first, np.concatenate(on).astype(np.int64))
 
 
 def composites(n: int, atoms: int, n_atoms: int) -> list[list[int]]:

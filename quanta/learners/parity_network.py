@@ -136,12 +136,15 @@ class ParityNetwork(AbstractLearner):
             If it cannot have so many.
         """
         n_atoms = n_subtasks - self.n_composites
-        if self.n_composites and (n_atoms < self.atoms + (self.n_composites > 1) or n_atoms < self.n_composites):
+        least = max(self.n_composites, self.atoms + (self.n_composites > 1))
+        if self.n_composites and n_atoms < least:
             raise InputError(
-                f"n_composites is {self.n_composites} of {n_subtasks} subtasks; expected as many others at least, and more "
-                f"than {self.atoms}, of which they are composed."
+                f"n_composites is {self.n_composites} of {n_subtasks} subtasks; expected at least {least} others, of "
+                f"which they are composed, each of {self.atoms}."
             )
         data.check_enough(self.bit_sets, n_atoms, self.n_bits, self.k)
+        if self.bit_sets == "overlapping":  # which of them are alike does not depend on chance
+            self._parities(n_subtasks, np.random.default_rng(0))
 
     def check_batch(self, batch_size: int) -> None:
         """Refuse a batch larger than the training set.
@@ -220,9 +223,7 @@ class ParityNetwork(AbstractLearner):
             If there are not so many sets of bits, or the training set is smaller than a batch.
         """
         p = checked(self, frequencies, dynamics, batch_size)
-        n_atoms = p.size - self.n_composites
-        sets = data.bit_sets(self.bit_sets, n_atoms, self.n_bits, self.k, rng)
-        subtasks = data.parities(sets, self.n_bits, data.composites(self.n_composites, self.atoms, n_atoms))
+        subtasks = self._parities(p.size, rng)
         keys = rng.integers(2**64, size=4, dtype=np.uint64)
         first = self._path.begun(self._first(keys, subtasks.n_controls))
         layers = first.each(lambda array: np.stack([array, np.zeros_like(array), np.zeros_like(array)]))
@@ -307,6 +308,12 @@ class ParityNetwork(AbstractLearner):
         from quanta.learners import _parity_blas
 
         return _parity_blas
+
+    def _parities(self, n_subtasks: int, rng: np.random.Generator) -> data.Parities:
+        """The subtasks."""
+        n_atoms = n_subtasks - self.n_composites
+        sets = data.bit_sets(self.bit_sets, n_atoms, self.n_bits, self.k, rng)
+        return data.parities(sets, self.n_bits, data.composites(self.n_composites, self.atoms, n_atoms))
 
     def _first(self, keys: np.ndarray, n_controls: int) -> reference.Weights:
         """Weights before training, as the reference has them."""
