@@ -38,6 +38,7 @@ def summarise(ds: "xr.Dataset", plans: list[Plan], tail_exponent: float) -> dict
         "chance_loss": float(learner.chance_loss),
         **_course(ds, learner.chance_loss),
         **_of_control(ds),
+        **({"test_bits": ds.attrs["test_bits"]} if "test_bits" in ds.attrs else {}),
         **slopes(ds, learner, tail_exponent),
     }
 
@@ -227,6 +228,8 @@ def report(summary: dict[str, Any]) -> str:
     ]
     if "control_kind" in summary:
         lines.append(_control(summary))
+    if summary.get("test_bits") == "shared":
+        lines.append("test strings are shared by all subtasks: their errors correlate")
     if "warning" in summary:
         lines.append(f"warning: {summary['warning']}")
     if summary["slope"] is not None or summary["slope_asymptote"] is not None:

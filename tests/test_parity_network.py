@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from quanta import record, simulate
 from quanta._errors import InputError
 from quanta.learners import _parity_data as data
 from quanta.learners import _parity_engine as engine
@@ -371,6 +372,17 @@ def test_shared_test_strings_are_those_of_the_first_subtask(hidden_progress):
             np.array_equal(label, data.parity(words & mask)) for label, mask in zip(found, state.masks, strict=True)
         ]
         assert same == [True] + [shared] * 7
+
+
+@pytest.mark.parametrize("test_bits", ["independent", "shared"])
+def test_the_record_and_the_report_say_whether_test_strings_are_shared(test_bits, tmp_path, capsys):
+    flags = ["--learner", "parity_network", "--n-bits=9", "--k=2", "--width=8", "--n-test=64", "--n-subtasks=5"]
+    flags += ["--steps=20", "--batch-size=100", "--no-detect", "--quiet", "--test-bits", test_bits]
+    for control, kept in (([], test_bits), (["--control", "linearised"], test_bits), (["--control", "tabular"], None)):
+        assert simulate.main([*flags, *control, "--out", str(tmp_path / str(control))]) == 0
+        assert record.load(tmp_path / str(control)).attrs.get("test_bits") == kept
+        said = "test strings are shared by all subtasks: their errors correlate" in capsys.readouterr().out
+        assert said == (kept == "shared")
 
 
 def test_deep_networks_have_hidden_progress_in_their_first_layer():

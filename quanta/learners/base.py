@@ -170,8 +170,8 @@ class AbstractLearner(abc.ABC):
 
     @property
     def provenance(self) -> dict[str, str]:
-        """What its record says of it besides: ``data`` and ``network``, which a run and its controls share; ``control_kind``
-        and ``inputs`` of a control. Empty where there are no controls.
+        """What its record says of it besides: ``data`` and ``network``, which a run and its controls share; ``test_bits``,
+        independent or shared; ``control_kind`` and ``inputs`` of a control. Empty where there are no controls.
         """
         return {}
 

@@ -196,11 +196,11 @@ class ParityNetwork(AbstractLearner):
 
     @property
     def provenance(self) -> dict[str, str]:
-        """What decides the data, and the first weights."""
+        """What decides the data, and the first weights; whether subtasks share their test strings."""
         shape, what = (
             ", ".join(f"{name}={getattr(self, name)!r}" for name in names) for names in (("width", "depth"), _DATA)
         )
-        return {"data": what, "network": f"ParityNetwork({shape}, {what})"}
+        return {"data": what, "network": f"ParityNetwork({shape}, {what})", "test_bits": self.test_bits}
 
     def facts(self, state: Any) -> dict[str, tuple[str, np.ndarray]]:
         """``bits`` of each subtask, and ``atoms`` of each composite; also of the states of its controls."""

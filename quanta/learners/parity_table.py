@@ -66,6 +66,12 @@ class ParityTable(AbstractParityControl):
         check_rate(self.rate, self.network.weight_decay)
 
     @property
+    def provenance(self) -> dict[str, str]:
+        """That of a control; it needs no test strings."""
+        said = AbstractParityControl.provenance.fget(self)  # type: ignore[attr-defined]
+        return {name: text for name, text in said.items() if name != "test_bits"}
+
+    @property
     def learning_rate(self) -> float:
         """The network's, or its own."""
         return self.rate or self.network.rate
