@@ -174,92 +174,14 @@ def test_gradients_of_the_reference_are_those_of_autograd(depth):
     assert largest_error(found, expected) < 1e-12
 
 
-def a_gradient(weights, stream, subtasks, batch_size):
-    """Gradient of the fast path, as a huge step of SGD shows it."""
-    rate = 1e6
-    trainer = engine.Trainer(engine.start(weights), stream, subtasks, Rule("sgd", rate, 0.0), batch_size)
-    after = engine.natural(trainer.run(1).weights, weights.bits.shape[1])
-    found = weights.each(lambda a, b: (a.astype(np.float64) - b) / rate, after)
-    return found._replace(out=found.out / 2, out_bias=found.out_bias / 2)
-
-
-@pytest.mark.parametrize(
-    ("n_bits", "composites", "batch_size"),
-    [(70, COMPOSITES, 700), (70, (), 5000), (128, (), 64), (12, ((0,), (1, 2)), 1)],
-)
-def test_gradients_of_the_fast_path_are_exact(n_bits, composites, batch_size):
-    subtasks, stream, weights = a_world(n_bits=n_bits, composites=composites)
-    exact = weights.each(lambda a: a.astype(np.float64))
-    _, expected = reference.gradients(exact, subtasks, data.draw(stream, subtasks, 0, batch_size))
-    assert largest_error(a_gradient(weights, stream, subtasks, batch_size), expected) < 1e-6
-
-
-# ------------------------------------------------------------------------------------------------- Adam
-
-
-def dense_adam(weight, m, v, t0, missed, decay=0.0, rate=1e-3, epsilon=1e-8):
-    """Steps without a gradient, one by one, in float64."""
-    for t in range(t0 + 1, t0 + missed + 1):
-        m, v = 0.9 * m, 0.999 * v
-        weight = weight * (1 - rate * decay)
-        weight = weight - rate / (1 - 0.9**t) * m / (np.sqrt(v) / np.sqrt(1 - 0.999**t) + epsilon)
-    return weight, m, v
-
-
-@pytest.fixture(scope="module")
-def lazy():
-    """Steps without a gradient, at once."""
-    from numba import njit
-
-    from quanta.learners import _parity_adam as adam
-
-    @njit
-    def catch_up(how, last, missed, numbers, weight, m, v):
-        adam.summary(how, last, missed, numbers)
-        for at in range(0, weight.size, 16):
-            adam.catch_up(how, numbers, last, missed, at, weight, m, v)
-
-    def run(weight, m, v, t0, missed, decay):
-        how = adam.pace(True, 1e-3, decay, reference.BETAS, reference.EPSILON)
-        new = [array.copy() for array in (weight, m, v)]
-        catch_up(how, t0, missed, np.zeros(adam.N_NUMBERS, np.float32), *new)
-        return new
-
-    return run
-
-
-@pytest.mark.parametrize("decay", [0.0, 0.1])
-@pytest.mark.parametrize("t0", [1, 2, 10, 95, 96, 130, 300, 1000, 50_000])
-@pytest.mark.parametrize("missed", [1, 2, 10, 100, 300, 3000])
-def test_catching_up_is_what_dense_adam_does(lazy, t0, missed, decay):
-    rng = np.random.default_rng(t0 + missed)
-    gradient = rng.standard_normal(112) * np.repeat(10.0 ** -np.arange(3, 10), 16)
-    old = [rng.standard_normal(112), 0.3 * gradient, 1e-3 * gradient**2 * (1 + rng.random(112))]
-    old = [array.astype(np.float32) for array in old]
-    expected = dense_adam(*(array.astype(np.float64) for array in old), t0, missed, decay)
-    weight, *moments = lazy(*old, t0, missed, decay)
-    assert np.abs(weight - expected[0]).max() < 3e-7 * np.abs(old[0]).max()
-    for found, truth in zip(moments, expected[1:], strict=True):
-        np.testing.assert_allclose(found, truth, rtol=1e-6, atol=1e-37)
-
-
-def test_without_epsilon_a_rare_row_would_be_caught_up_wrongly(lazy):
-    """The negative control: dense Adam with another ε is told apart."""
-    old = [np.full(16, x, dtype=np.float32) for x in (0.1, 1e-9, 1e-18)]
-    wide = [array.astype(np.float64) for array in old]
-    right, wrong = dense_adam(*wide, 1000, 300)[0], dense_adam(*wide, 1000, 300, epsilon=0)[0]
-    moved = np.abs(right - 0.1)
-    assert np.all(np.abs(lazy(*old, 1000, 300, 0.0)[0] - right) < 1e-4 * moved)
-    assert np.all(np.abs(wrong - right) > 0.5 * moved)
-
-
 # ------------------------------------------------------------------------------------------------- trajectories
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("rule", [ADAM, ADAMW, SGD], ids=["adam", "adamw", "sgd"])
-def test_thirty_steps_are_those_of_dense_torch(rule):
+def test_thirty_steps_of_the_reference_are_those_of_dense_torch(rule, depth):
     torch = pytest.importorskip("torch")
-    subtasks, stream, weights = a_world(seed=3)
+    subtasks, stream, weights = a_world(depth=depth, seed=3, dtype=np.float64)
     parameters, loss, as_weights = in_torch(torch, weights, subtasks, torch.float64)
     kind = torch.optim.AdamW if rule.name == "adam" else torch.optim.SGD
     optimizer = kind(parameters, lr=rule.learning_rate, weight_decay=rule.weight_decay)
@@ -268,12 +190,8 @@ def test_thirty_steps_are_those_of_dense_torch(rule):
         loss(data.draw(stream, subtasks, 700 * step, 700)).backward()
         optimizer.step()
     expected = as_weights(lambda a: a.detach().numpy())
-    plain = reference.train(reference.start(weights), stream, subtasks, rule, 700, 30).weights
-    trainer = engine.Trainer(engine.start(weights), stream, subtasks, rule, 700)
-    trainer.run(30)
-    fast = engine.natural(engine.current(trainer.state, rule).weights, 35)
-    for found in (plain, fast):
-        assert all(np.abs(a - b).max() < 1e-5 for a, b in zip(found, expected, strict=True) if b.size)
+    found = reference.train(reference.start(weights), stream, subtasks, rule, 700, 30).weights
+    assert all(np.abs(a - b).max() < 1e-10 for a, b in zip(found, expected, strict=True) if b.size)
 
 
 def arrays(state):
@@ -281,14 +199,15 @@ def arrays(state):
     return [*state.weights, *state.first, *state.second, state.last, state.step]
 
 
-@pytest.mark.parametrize("n_examples", [0, 1000])
-def test_the_result_is_bit_identical_at_any_number_of_threads_and_after_any_stop(n_examples):
+@pytest.mark.parametrize(("n_examples", "rule"), [(0, ADAMW), (1000, ADAM)])
+def test_the_result_is_bit_identical_at_any_number_of_threads_and_after_any_stop(n_examples, rule, monkeypatch):
+    monkeypatch.setattr(engine, "_WORTH", 0)  # parts of few rows are shared, too
     subtasks, stream, weights = a_world(width=100, n_examples=n_examples)
     found = [
-        engine.Trainer(engine.start(weights), stream, subtasks, ADAM, 700, threads).run(12) for threads in (1, 2, 3)
+        engine.Trainer(engine.start(weights), stream, subtasks, rule, 700, threads).run(12) for threads in (1, 2, 3)
     ]
-    half = engine.Trainer(engine.start(weights), stream, subtasks, ADAM, 700).run(7)
-    found.append(engine.Trainer(engine.copied(half), stream, subtasks, ADAM, 700, 2).run(12))
+    half = engine.Trainer(engine.start(weights), stream, subtasks, rule, 700).run(7)
+    found.append(engine.Trainer(engine.copied(half), stream, subtasks, rule, 700, 2).run(12))
     assert int(half.step) == 7
     for other in found[1:]:
         for a, b in zip(arrays(found[0]), arrays(other), strict=True):
@@ -302,14 +221,6 @@ def test_columns_beyond_the_width_stay_zero():
         assert not kind.controls[:, 35:].any()
         assert not any(array[-1, :, 3:].any() for array in (kind.bits, kind.bias, kind.out))
     assert state.weights.bits[-1, :, :3].any()
-
-
-def test_a_run_that_diverges_stops_and_says_where():
-    subtasks, stream, weights = a_world()
-    trainer = engine.Trainer(engine.start(weights), stream, subtasks, Rule("sgd", 1e30, 0.0), 700)
-    with pytest.raises(engine.Diverged) as error:
-        trainer.run(50)
-    assert 1 < error.value.step < 10
 
 
 def test_a_network_learns_its_parities():
@@ -407,21 +318,11 @@ def test_gates_see_the_bits_of_what_is_learned_and_not_of_what_is_not():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"k": 71}, "k is 71; expected a whole number from 1 to 70"),
-        ({"n_bits": 129}, "n_bits is 129; expected a whole number from 1 to 128"),
-        ({"width": 0}, "width is 0; expected a whole number of at least 1"),
-        ({"n_test": 100}, "n_test is 100; expected a multiple of 64"),
-        ({"rate": 0.0}, "rate is 0.0; expected"),
         ({"weight_decay": 901.0}, "weight_decay is 901.0; expected 0 or more, and at most 900 at a rate of 0.001"),
         ({"bit_sets": "all"}, "bit_sets is 'all'; expected one of distinct, disjoint, overlapping"),
-        ({"n_examples": 299}, "n_examples is 299; expected at least a batch, 300"),
-        ({"n_composites": 7}, "n_composites is 7 of 8 subtasks; expected"),
-        (
-            {"bit_sets": "disjoint", "k": 12},
-            "6 subtasks need as many disjoint sets of 12 of 70 bits; expected at most 5",
-        ),
         ({"test_bits": "own"}, "test_bits is 'own'; expected one of independent, shared"),
         ({"kernels": "numba"}, "kernels is 'numba'; expected one of tables, blas"),
+        ({"descent": "rmsprop"}, "descent is 'rmsprop'; expected one of adam, sgd"),
     ],
     ids=str,
 )
@@ -448,18 +349,20 @@ def first_bad_step(learner, state, most):
 @np.errstate(all="ignore")
 def test_all_paths_stop_at_the_first_step_whose_loss_is_not_finite_and_name_it(descent, stable, rate):
     how = {"descent": descent, "rate": rate}
-    stopped = {}
+    stopped, messages = {}, set()
     for depth, kernels in ((1, "tables"), (1, "blas"), (2, "blas")):
         learner, state = begun(depth=depth, kernels=kernels, **how)
         try:
             learner.advance(state, 60)
         except Overflow as error:
             stopped[depth, kernels] = error.time
-            said = f"the loss is not finite at step {error.time}; expected it to stay finite. Lower the rate, which is {rate}."
-            assert str(error) == said
+            messages.add(str(error).replace(f"step {error.time};", "step …;"))
     expected = {depth: first_bad_step(*begun(depth=depth, kernels="blas", **how), 60) for depth in (1, 2)}
     assert stopped.get((1, "tables")) == stopped.get((1, "blas")) == expected[1]
     assert stopped.get((2, "blas")) == expected[2]
+    assert messages <= {
+        f"the loss is not finite at step …; expected it to stay finite. Lower the rate, which is {rate}."
+    }
     assert (expected[1] is None) == (rate in stable)
 
 

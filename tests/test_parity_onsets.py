@@ -19,8 +19,9 @@ def log_onsets(losses):
     half, found = math.log(2) / 2, np.full(losses[:, 0].shape, math.log(SEEN[-1]))
     for (i, k), _ in np.ndenumerate(found):
         below = np.flatnonzero(losses[i, :, k] < half)
-        if below.size and below[0]:
+        if below.size:
             j = below[0]
+            assert j > 0, "an onset before the first look"
             found[i, k] = math.log(np.interp(half, losses[i, [j, j - 1], k], SEEN[[j, j - 1]]))
     return found
 

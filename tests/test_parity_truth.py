@@ -61,7 +61,7 @@ def by_rows(found, truth):
         {"n_bits": 35, "k": 3, "width": 16},
         {"n_bits": 13, "k": 2, "width": 37, **ATOMS_AND_COMPOSITES},
         {"n_bits": 66, "k": 4, "width": 1},
-        {"n_bits": 127, "k": 3, "width": 100, **ATOMS_AND_COMPOSITES},
+        {"n_bits": 128, "k": 3, "width": 100, **ATOMS_AND_COMPOSITES},
     ],
     ids=lambda fields: f"{fields['n_bits']}-{fields['width']}",
 )
