@@ -94,7 +94,7 @@ def test_the_kernel_is_the_gram_matrix_of_the_gradients_of_a_dense_network_with_
     kernel = tangent.gram(tangent.features(first, subtasks, subtask, words), subtasks)
     on = np.zeros((P.size, subtasks.n_controls))
     for k in range(P.size):
-        on[k, subtasks.controls[subtasks.first[k] : subtasks.first[k + 1]]] = 1
+        on[k, subtasks.on[subtasks.begin[k] : subtasks.begin[k + 1]]] = 1
     inputs = torch.tensor(np.hstack([on[subtask], data.unpacked(words, NETWORK.n_bits)]))
     into = torch.tensor(np.vstack([first.controls, first.bits])).requires_grad_()
     bias = torch.tensor(first.bias).requires_grad_()

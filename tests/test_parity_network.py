@@ -141,7 +141,7 @@ def in_torch(torch, weights, subtasks, dtype):
     others = [a.requires_grad_() for a in w[2:5]]
     on = torch.zeros(len(subtasks.masks), subtasks.n_controls, dtype=dtype)
     for k in range(len(on)):
-        on[k, subtasks.controls[subtasks.first[k] : subtasks.first[k + 1]]] = 1
+        on[k, subtasks.on[subtasks.begin[k] : subtasks.begin[k + 1]]] = 1
 
     def loss(batch):
         bits = torch.tensor(data.unpacked(batch.words, len(weights.bits)), dtype=dtype)
@@ -196,7 +196,7 @@ def test_thirty_steps_of_the_reference_are_those_of_dense_torch(rule, depth):
 
 def arrays(state):
     """All arrays of a state."""
-    return [*state.weights, *state.first, *state.second, state.last, state.step]
+    return [*state.weights, *state.moment1, *state.moment2, state.last, state.step]
 
 
 @pytest.mark.parametrize(("n_examples", "rule"), [(0, ADAMW), (1000, ADAM)])
@@ -217,7 +217,7 @@ def test_the_result_is_bit_identical_at_any_number_of_threads_and_after_any_stop
 def test_columns_beyond_the_width_stay_zero():
     subtasks, stream, weights = a_world(width=35)
     state = engine.Trainer(engine.start(weights), stream, subtasks, ADAMW, 700).run(5)
-    for kind in (state.weights, state.first, state.second):
+    for kind in (state.weights, state.moment1, state.moment2):
         assert not kind.controls[:, 35:].any()
         assert not any(array[-1, :, 3:].any() for array in (kind.bits, kind.bias, kind.out))
     assert state.weights.bits[-1, :, :3].any()

@@ -45,9 +45,9 @@ class Pace(NamedTuple):
     """(window,) (β₁ / κ)^d, d = 1 …: as long as momentum lasts."""
     calm: np.ndarray
     """(window,) β₂^(d/2)."""
-    scale: np.ndarray
+    scale_m: np.ndarray
     """(n,) 1 / (1 - β₁^t), t = 0 … until it is 1, and a window more."""
-    spread: np.ndarray
+    scale_v: np.ndarray
     """(n,) 1 / √(1 - β₂^t)."""
 
 
@@ -58,9 +58,9 @@ def pace(adaptive: bool, rate: float, weight_decay: float, betas: tuple[float, f
     d = np.arange(1, window + 1)
     t = np.arange(math.ceil(math.log(1e-17) / math.log(betas[1])) + window)
     with np.errstate(divide="ignore"):  # at t = 0, which is never asked for
-        scale, spread_out = 1 / (1 - betas[0] ** t), 1 / np.sqrt(1 - betas[1] ** t)
+        scale_m, scale_v = 1 / (1 - betas[0] ** t), 1 / np.sqrt(1 - betas[1] ** t)
     return Pace(
-        adaptive, rate, *betas, epsilon, kept, (betas[0] / kept) ** d, betas[1] ** (d / 2), scale, spread_out
+        adaptive, rate, *betas, epsilon, kept, (betas[0] / kept) ** d, betas[1] ** (d / 2), scale_m, scale_v
     )  # fmt: skip
 
 
@@ -75,18 +75,18 @@ def summary(how: Pace, last: int, missed: int, numbers: np.ndarray) -> None:
     if last < EARLY:
         return
     n = min(missed, how.fade.size)
-    start = min(last + 1, how.scale.size - how.fade.size)
-    scale, spread_out = how.scale[start : start + n], how.spread[start : start + n]
+    start = min(last + 1, how.scale_m.size - how.fade.size)
+    scale_m, scale_v = how.scale_m[start : start + n], how.scale_v[start : start + n]
     weight = ratio = 0.0
     for d in range(n):
-        a = how.fade[d] * scale[d]
+        a = how.fade[d] * scale_m[d]
         weight += a
-        ratio += a * how.calm[d] * spread_out[d]
+        ratio += a * how.calm[d] * scale_v[d]
     mean = ratio / weight
     m2 = m3 = m4 = m5 = m6 = 0.0
     for d in range(n):
-        a = how.fade[d] * scale[d]
-        x = how.calm[d] * spread_out[d] / mean - 1
+        a = how.fade[d] * scale_m[d]
+        x = how.calm[d] * scale_v[d] / mean - 1
         m2 += a * x**2
         m3 += a * x**3
         m4 += a * x**4
@@ -108,8 +108,8 @@ def caught_up(how: Pace, numbers: np.ndarray, last: int, missed: int, weight: Ve
         total = spread(np.float32(0))
         rate = how.rate * how.kept**missed
         for d in range(min(missed, how.fade.size) - 1, -1, -1):  # small terms first: they would be lost in the sum
-            a = np.float32(rate * how.fade[d] * how.scale[last + 1 + d])
-            total = total + spread(a) / (s * spread(np.float32(how.calm[d] * how.spread[last + 1 + d])) + tiny)
+            a = np.float32(rate * how.fade[d] * how.scale_m[last + 1 + d])
+            total = total + spread(a) / (s * spread(np.float32(how.calm[d] * how.scale_v[last + 1 + d])) + tiny)
         return weight * spread(numbers[0]) - m * total
     sr = s * spread(numbers[3])
     q = sr + tiny
@@ -123,20 +123,20 @@ def caught_up(how: Pace, numbers: np.ndarray, last: int, missed: int, weight: Ve
 @inner
 def catch_up(
     how: Pace, numbers: np.ndarray, last: int, missed: int, at: int,
-    weights: np.ndarray, first: np.ndarray, second: np.ndarray,
+    weights: np.ndarray, moment1: np.ndarray, moment2: np.ndarray,
 ) -> None:  # fmt: skip
     """Move sixteen weights and their moments, in place, over the steps that they missed."""
-    m, v = load(first, at), load(second, at)
+    m, v = load(moment1, at), load(moment2, at)
     store(weights, at, caught_up(how, numbers, last, missed, load(weights, at), m, v))
     if how.adaptive:
-        store(first, at, m * spread(numbers[1]))
-        store(second, at, v * spread(numbers[2]))
+        store(moment1, at, m * spread(numbers[1]))
+        store(moment2, at, v * spread(numbers[2]))
 
 
 @inner
 def move(
     how: Pace, step: int, faster: float, at: int, gradient: Vector,
-    weights: np.ndarray, first: np.ndarray, second: np.ndarray,
+    weights: np.ndarray, moment1: np.ndarray, moment2: np.ndarray,
 ) -> None:  # fmt: skip
     """Move sixteen weights by a gradient, in place, at a step counted from 1; ``faster`` multiplies the rate."""
     kept = load(weights, at) * spread(np.float32(how.kept))
@@ -144,10 +144,10 @@ def move(
     if not how.adaptive:
         store(weights, at, kept - gradient * spread(np.float32(rate)))
         return
-    now = min(step, how.scale.size - 1)
-    m = load(first, at) * spread(np.float32(how.beta1)) + gradient * spread(np.float32(1 - how.beta1))
-    v = load(second, at) * spread(np.float32(how.beta2)) + gradient * gradient * spread(np.float32(1 - how.beta2))
-    size = root(v) * spread(np.float32(how.spread[now])) + spread(np.float32(how.epsilon))
-    store(weights, at, kept - m * spread(np.float32(rate * how.scale[now])) / size)
-    store(first, at, m)
-    store(second, at, v)
+    now = min(step, how.scale_m.size - 1)
+    m = load(moment1, at) * spread(np.float32(how.beta1)) + gradient * spread(np.float32(1 - how.beta1))
+    v = load(moment2, at) * spread(np.float32(how.beta2)) + gradient * gradient * spread(np.float32(1 - how.beta2))
+    size = root(v) * spread(np.float32(how.scale_v[now])) + spread(np.float32(how.epsilon))
+    store(weights, at, kept - m * spread(np.float32(rate * how.scale_m[now])) / size)
+    store(moment1, at, m)
+    store(moment2, at, v)

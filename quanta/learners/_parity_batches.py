@@ -20,7 +20,7 @@ class Groups(NamedTuple):
     """(2,) int64: subtasks that are there, and control bits that are on in any of them."""
     present: np.ndarray
     """(n_rows,) int64: the subtasks."""
-    first: np.ndarray
+    begin: np.ndarray
     """(n_rows + 1,) int64: where the examples of each begin."""
     touched: np.ndarray
     """(n_touched,) int64: the control bits."""
@@ -44,7 +44,7 @@ def groups(subtasks: Parities, n: int) -> Groups:
     """Space for batches of n examples, rounded up to whole tiles."""
     n_subtasks, n_controls = len(subtasks.masks), subtasks.n_controls
     n_rows, padded = min(n, n_subtasks), -(-n // TILE) * TILE
-    n_touched = min(n_controls, n_rows * int(np.diff(subtasks.first).max()))
+    n_touched = min(n_controls, n_rows * int(np.diff(subtasks.begin).max()))
     sizes = np.zeros(2, dtype=np.int64)
     return Groups(
         sizes, np.zeros(n_rows, np.int64), np.zeros(n_rows + 1, np.int64), np.zeros(n_touched, np.int64),
@@ -113,18 +113,18 @@ def arrange(stream: Source, subtasks: Parities, start: int, count: int, into: Gr
         into.seat[into.touched[j]] = -1
     draw(stream, start, count, into)
     for p in range(into.sizes[0]):
-        into.first[p + 1] = into.first[p] + into.seen[into.present[p]]
+        into.begin[p + 1] = into.begin[p] + into.seen[into.present[p]]
     for i in range(count):
         subtask = into.subtask[i]
         p = into.place[subtask]
-        s = into.first[p + 1] - into.seen[subtask]
+        s = into.begin[p + 1] - into.seen[subtask]
         into.seen[subtask] -= 1
         into.row[s], into.number[s] = p, into.drawn[i]
     n_touched = 0
     for p in range(into.sizes[0]):
         k = into.present[p]
-        for j in range(subtasks.first[k], subtasks.first[k + 1]):
-            control = subtasks.controls[j]
+        for j in range(subtasks.begin[k], subtasks.begin[k + 1]):
+            control = subtasks.on[j]
             if into.seat[control] < 0:
                 into.seat[control] = n_touched
                 into.touched[n_touched] = control
@@ -156,13 +156,13 @@ def fill(
     label : np.ndarray, shape (n,), uint8
         Is written: the parities.
     """
-    n, zero = batch.first[batch.sizes[0]], TILE * begin
+    n, zero = batch.begin[batch.sizes[0]], TILE * begin
     last = min(TILE * end, n)
     words[:, max(0, last - zero) : TILE * end - zero] = 0
     s = zero
     while s < last:  # subtask by subtask: a mask for many examples, which makes vectors of them
         p = batch.row[s]
-        until, mask = min(last, batch.first[p + 1]), masks[batch.present[p]]
+        until, mask = min(last, batch.begin[p + 1]), masks[batch.present[p]]
         _fill_some(key, s, until, batch.number, mask[0], mask[1], words[:, s - zero : until - zero], label)
         s = until
     for t in range(begin, end):

@@ -46,7 +46,7 @@ def advanced(
         now = reference.move(now, gradient, rule)
         if not math.isfinite(loss):
             raise Diverged(now.step)
-    layers = now.weights.each(lambda *three: np.stack(three), now.first, now.second)
+    layers = now.weights.each(lambda *three: np.stack(three), now.moment1, now.moment2)
     return state._replace(step=np.array(step), hits=hits, **layers._asdict())
 
 
@@ -63,7 +63,7 @@ def examined(state: Network, rule: Rule, look: Look) -> Iterator[Piece]:
         z, label, sums = np.empty(n_points, now.out.dtype), np.empty(n_points, np.uint8), np.zeros(now.bits.shape)
         for begin in range(0, n_points, reference.ROWS):
             some = slice(begin, min(begin + reference.ROWS, n_points))
-            words = data.strings(look.key, look.first(k) + np.arange(some.start, some.stop))
+            words = data.strings(look.key, look.start(k) + np.arange(some.start, some.stop))
             layer, *_, z[some] = reference.forward(now, subtasks, np.full(len(words), k), words)
             label[some] = data.parity(words & state.masks[k])
             if look.hidden:

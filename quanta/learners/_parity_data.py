@@ -36,15 +36,15 @@ class Parities(NamedTuple):
 
     masks: np.ndarray
     """(n_subtasks, 2) uint64: 1 at the bits of a subtask, bit i at place i % 64 of word i // 64."""
-    first: np.ndarray
-    """(n_subtasks + 1,) int64: where in ``controls`` those of a subtask begin."""
-    controls: np.ndarray
+    begin: np.ndarray
+    """(n_subtasks + 1,) int64: where in ``on`` those of a subtask begin."""
+    on: np.ndarray
     """(n,) int64: control bits that are on, subtask after subtask."""
 
     @property
     def n_controls(self) -> int:
         """Number of control bits."""
-        return int(self.controls.max()) + 1
+        return int(self.on.max()) + 1
 
     def bits(self, n_bits: int) -> np.ndarray:
         """Masks as bits, (n_subtasks, n_bits) bool."""
@@ -164,8 +164,8 @@ def parities(sets: np.ndarray, n_bits: int, composites: Sequence[Sequence[int]] 
             "expected all to differ. Take more bits, fewer composites or atoms, or disjoint sets."
         )
     on = [[k] for k in range(len(sets))] + [sorted(atoms) for atoms in composites]
-    first = np.concatenate([[0], np.cumsum([len(c) for c in on])]).astype(np.int64)
-    return Parities(masks, first, np.concatenate(on).astype(np.int64))
+    begin = np.concatenate([[0], np.cumsum([len(c) for c in on])]).astype(np.int64)
+    return Parities(masks, begin, np.concatenate(on).astype(np.int64))
 
 
 def composites(n: int, atoms: int, n_atoms: int) -> list[list[int]]:

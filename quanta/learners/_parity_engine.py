@@ -74,7 +74,11 @@ def copy(array: np.ndarray) -> np.ndarray:
 def copied(state: State) -> State:
     """The same state in memory of its own."""
     return State(
-        state.weights.each(copy), state.first.each(copy), state.second.each(copy), state.last.copy(), state.step.copy()
+        state.weights.each(copy),
+        state.moment1.each(copy),
+        state.moment2.each(copy),
+        state.last.copy(),
+        state.step.copy(),
     )
 
 
@@ -115,7 +119,7 @@ class Trainer:
         self.how, self.shape = pace(rule), kernels.chunks(state.weights.bits.shape[1])
         self.hits = np.zeros(len(subtasks.masks), dtype=np.int64)
         self.batches = batches.groups(subtasks, batch_size), batches.groups(subtasks, batch_size)
-        own = np.array_equal(subtasks.controls, np.arange(len(subtasks.masks)))
+        own = np.array_equal(subtasks.on, np.arange(len(subtasks.masks)))
         self.work = parts.space(state.weights, self.batches[0], threads, own)
         self.shared, self.threads = team(), threads
         self.pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
@@ -137,11 +141,11 @@ class Trainer:
                 raise Diverged(done + 1)
         return self.state
 
-    def _step(self, done: int, first: bool, more: bool) -> None:
+    def _step(self, done: int, fresh: bool, more: bool) -> None:
         """One step. Rows of control bits move with the next one, if there are ``more``."""
         how, stream, subtasks, state, work = self.how, self.stream, self.subtasks, self.state, self.work
         before, batch, numbers = self.batches[1 - done % 2], self.batches[done % 2], work.numbers[done % 2]
-        if first:
+        if fresh:
             batches.clear(before)
             parts.prepare(how, stream, subtasks, done, self.size, state.last, before, batch, numbers)
         n_moves, n_rows, n_more = int(before.sizes[1]), int(batch.sizes[0]), int(batch.sizes[1])

@@ -46,9 +46,9 @@ def examine(state: step.State, subtasks: Parities, look: Look) -> Iterator[Piece
         if common is not None:
             again(*common, state.weights, subtasks.masks[some], work.rows, work.z, work.label)
         else:
-            batch.first[: some.size + 1] = n_points * np.arange(some.size + 1)
+            batch.begin[: some.size + 1] = n_points * np.arange(some.size + 1)
             batch.row[:n] = np.repeat(np.arange(some.size), n_points)
-            batch.number[:n] = np.concatenate([look.first(k) + np.arange(n_points) for k in some.tolist()])
+            batch.number[:n] = np.concatenate([look.start(k) + np.arange(n_points) for k in some.tolist()])
             step.examples(team(), shape, look.key, subtasks.masks, state.weights, batch, work)
         if look.hidden:
             fourier_gaps(n_points, members, look.width, batch, work, gap)
@@ -84,9 +84,9 @@ def again(
         Are written.
     """
     n_points, width = layer.shape
-    for first in range(0, n_points, _FEW):
+    for begin in range(0, n_points, _FEW):
         for p in range(len(masks)):
-            for s in range(first, min(first + _FEW, n_points)):
+            for s in range(begin, min(begin + _FEW, n_points)):
                 sums = zero()
                 for b in range(width // LANES):
                     unit = load(layer, s * width + b * LANES) + load(rows, p * width + b * LANES)
@@ -119,10 +119,10 @@ def fourier_gaps(
     for s in range(batch.sizes[0] * n_points):
         work.error[s] = 1 - 2 * np.float32(work.label[s])
     for p in range(batch.sizes[0]):
-        best, first, member = -1.0, p * n_points, members[batch.present[p]]
-        columns, error = work.columns[p * n_tiles : (p + 1) * n_tiles], work.error[first : first + n_points]
+        best, begin, member = -1.0, p * n_points, members[batch.present[p]]
+        columns, error = work.columns[p * n_tiles : (p + 1) * n_tiles], work.error[begin : begin + n_points]
         for b in range(len(work.tables)):
-            active = work.active[b, first : first + n_points]
+            active = work.active[b, begin : begin + n_points]
             kernels.by_bit(columns, active, error, work.scratch[0], sums)
             store(every, 0, kernels.in_all(0, n_points, active, error))
             inside[:], outside[:] = n_points, 0

@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 
 def test_strings(look: Look, n_subtasks: int, n: int) -> np.ndarray:
     """The first n strings that each subtask of a network is tested on, (n_subtasks, n, 2) uint64."""
-    return data.strings(look.key, np.array([look.first(k) for k in range(n_subtasks)])[:, None] + np.arange(n))
+    return data.strings(look.key, np.array([look.start(k) for k in range(n_subtasks)])[:, None] + np.arange(n))
 
 
 def every_string(n_subtasks: int, n_bits: int) -> np.ndarray:

@@ -113,18 +113,18 @@ def forward(
 
 @inner
 def _block_forward(
-    first: int, last: int, shape: Chunks, words: np.ndarray, group: np.ndarray, rows: np.ndarray,
+    begin: int, end: int, shape: Chunks, words: np.ndarray, group: np.ndarray, rows: np.ndarray,
     block: int, table: np.ndarray, out: np.ndarray, scratch: np.ndarray, active: np.ndarray,
 ) -> None:  # fmt: skip
     """One block of :func:`forward`: adds to ``scratch``, which the first begins anew."""
     low, high = shape
     weight = load(out, 0)
-    for s in range(first, last):
+    for s in range(begin, end):
         sums = load(rows, group[s] * rows.shape[1] + block * 16)
-        sums = sums + lookups(table, 0, words[0, s - first], low) + lookups(table, 16 * 256, words[1, s - first], high)
+        sums = sums + lookups(table, 0, words[0, s - begin], low) + lookups(table, 16 * 256, words[1, s - begin], high)
         lanes = positive(sums)
         active[s] = lanes
-        place = (s - first) * 16
+        place = (s - begin) * 16
         before = load(scratch, place) if block else zero()
         store(scratch, place, before + where(lanes, sums * weight))
 

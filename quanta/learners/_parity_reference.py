@@ -71,8 +71,8 @@ class State(NamedTuple):
     """A network in training, with the moments of Adam."""
 
     weights: Weights
-    first: Weights
-    second: Weights
+    moment1: Weights
+    moment2: Weights
     step: int
 
 
@@ -189,16 +189,16 @@ def move(state: State, gradient: Weights, rule: Rule) -> State:
     if rule.name == "sgd":
         weights = Weights(*(kept * w - rate * g for w, g, rate in zip(state.weights, gradient, rates, strict=True)))
         return state._replace(weights=weights, step=step)
-    first = state.first.each(lambda m, g: BETAS[0] * m + (1 - BETAS[0]) * g, gradient)
-    second = state.second.each(lambda v, g: BETAS[1] * v + (1 - BETAS[1]) * np.square(g), gradient)
+    moment1 = state.moment1.each(lambda m, g: BETAS[0] * m + (1 - BETAS[0]) * g, gradient)
+    moment2 = state.moment2.each(lambda v, g: BETAS[1] * v + (1 - BETAS[1]) * np.square(g), gradient)
     scale, root = 1 - BETAS[0] ** step, math.sqrt(1 - BETAS[1] ** step)
     weights = Weights(
         *(
             kept * w - (rate / scale) * m / (np.sqrt(v) / root + EPSILON)
-            for w, m, v, rate in zip(state.weights, first, second, rates, strict=True)
+            for w, m, v, rate in zip(state.weights, moment1, moment2, rates, strict=True)
         )
     )
-    return State(weights, first, second, step)
+    return State(weights, moment1, moment2, step)
 
 
 def train(state: State, stream: data.Source, subtasks: data.Parities, rule: Rule, batch_size: int, until: int) -> State:
@@ -211,13 +211,13 @@ def train(state: State, stream: data.Source, subtasks: data.Parities, rule: Rule
 
 def from_controls(weights: Weights, subtasks: data.Parities, subtask: np.ndarray) -> np.ndarray:
     """What the control bits of each example's subtask (n,) bring to the first layer, (n, width)."""
-    if subtasks.controls.size == len(subtasks.masks):
-        return weights.controls[subtasks.controls[subtask]]
+    if subtasks.on.size == len(subtasks.masks):
+        return weights.controls[subtasks.on[subtask]]
     there, place = np.unique(subtask, return_inverse=True)  # a row for each subtask that is there, of many
-    rows: np.ndarray = weights.controls[subtasks.controls[subtasks.first[there]]]
-    for j in range(1, int(np.diff(subtasks.first).max())):
-        has = subtasks.first[there] + j < subtasks.first[there + 1]
-        rows[has] += weights.controls[subtasks.controls[subtasks.first[there[has]] + j]]
+    rows: np.ndarray = weights.controls[subtasks.on[subtasks.begin[there]]]
+    for j in range(1, int(np.diff(subtasks.begin).max())):
+        has = subtasks.begin[there] + j < subtasks.begin[there + 1]
+        rows[has] += weights.controls[subtasks.on[subtasks.begin[there[has]] + j]]
     return rows[place]
 
 
@@ -243,8 +243,8 @@ def _piece(weights: Weights, subtasks: data.Parities, batch: data.Batch, n: int)
 def to_controls(into: np.ndarray, subtasks: data.Parities, subtask: np.ndarray, back: np.ndarray) -> None:
     """Add each example's row of ``back`` (n, width) to the rows of all control bits that are on in it, (n_controls, width)."""
     order = np.argsort(subtask, kind="stable")
-    there, first = np.unique(subtask[order], return_index=True)
-    sums = np.add.reduceat(back[order], first, axis=0)
-    for j in range(int(np.diff(subtasks.first).max())):
-        has = subtasks.first[there] + j < subtasks.first[there + 1]
-        np.add.at(into, subtasks.controls[subtasks.first[there[has]] + j], sums[has])
+    there, begin = np.unique(subtask[order], return_index=True)
+    sums = np.add.reduceat(back[order], begin, axis=0)
+    for j in range(int(np.diff(subtasks.begin).max())):
+        has = subtasks.begin[there] + j < subtasks.begin[there + 1]
+        np.add.at(into, subtasks.on[subtasks.begin[there[has]] + j], sums[has])

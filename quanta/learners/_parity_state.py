@@ -72,7 +72,7 @@ class Look(NamedTuple):
     hidden: bool
     """Also find the Fourier gaps."""
 
-    def first(self, subtask: int) -> int:
+    def start(self, subtask: int) -> int:
         """Number of the first string of a subtask."""
         return 0 if self.shared else self.n_points * subtask
 

@@ -32,8 +32,8 @@ class State(NamedTuple):
     """
 
     weights: Weights
-    first: Weights
-    second: Weights
+    moment1: Weights
+    moment2: Weights
     last: np.ndarray
     """(n_controls,) int64: step that touched each control bit's row last; 0 if none has."""
     step: np.ndarray
@@ -128,28 +128,28 @@ def control_rows(
 @inner
 def _move_row(how: adam.Pace, step: int, control: int, j: int, state: State, by_control: np.ndarray) -> None:
     width = by_control.shape[1]
-    weights, first, second = state.weights.controls, state.first.controls, state.second.controls
+    weights, moment1, moment2 = state.weights.controls, state.moment1.controls, state.moment2.controls
     for at in range(0, width, LANES):
-        adam.move(how, step, 1, control * width + at, load(by_control, j * width + at), weights, first, second)
+        adam.move(how, step, 1, control * width + at, load(by_control, j * width + at), weights, moment1, moment2)
     state.last[control] = step
 
 
 @inner
 def _catch_up(how: adam.Pace, done: int, numbers: np.ndarray, control: int, state: State) -> None:
-    weights, first, second = state.weights.controls, state.first.controls, state.second.controls
+    weights, moment1, moment2 = state.weights.controls, state.moment1.controls, state.moment2.controls
     width, last = weights.shape[1], state.last[control]
     for at in range(control * width, (control + 1) * width, LANES):
         if last == 0:  # without momentum: m and v are 0
             store(weights, at, load(weights, at) * spread(np.float32(how.kept**done)))
         elif last < done:
-            adam.catch_up(how, numbers, last, done - last, at, weights, first, second)
+            adam.catch_up(how, numbers, last, done - last, at, weights, moment1, moment2)
 
 
 @kernel
 def present_rows(how: adam.Pace, done: int, state: State, rows: np.ndarray) -> None:
     """Write into ``rows`` (n_controls, n_blocks · 16) those of all control bits after ``done`` steps."""
     numbers = np.zeros(adam.N_NUMBERS, dtype=np.float32)
-    weights, first, second = state.weights.controls, state.first.controls, state.second.controls
+    weights, moment1, moment2 = state.weights.controls, state.moment1.controls, state.moment2.controls
     width = weights.shape[1]
     for control in range(len(rows)):
         last = state.last[control]
@@ -160,7 +160,7 @@ def present_rows(how: adam.Pace, done: int, state: State, rows: np.ndarray) -> N
             if last == 0:
                 row = row * spread(np.float32(how.kept**done))
             elif last < done:
-                row = adam.caught_up(how, numbers, last, done - last, row, load(first, at), load(second, at))
+                row = adam.caught_up(how, numbers, last, done - last, row, load(moment1, at), load(moment2, at))
             store(rows, at, row)
 
 
@@ -174,8 +174,8 @@ def subtask_rows(shared: np.ndarray, subtasks: Parities, state: State, batch: ba
             k = batch.present[p]
             for b in range(width // LANES):
                 row = load(state.weights.bias, b * LANES)
-                for j in range(subtasks.first[k], subtasks.first[k + 1]):
-                    row = row + load(state.weights.controls, subtasks.controls[j] * width + b * LANES)
+                for j in range(subtasks.begin[k], subtasks.begin[k + 1]):
+                    row = row + load(state.weights.controls, subtasks.on[j] * width + b * LANES)
                 store(rows, p * width + b * LANES, row)
         begin = ROWS * claim(shared)
 
@@ -188,17 +188,17 @@ def examples(
     """Make the examples; find their logits and the derivatives of the loss, nan where that is not finite."""
     thread = enter(shared)
     words, scratch = work.words[thread], work.scratch[thread]
-    n, n_tiles = batch.first[batch.sizes[0]], len(work.columns)
+    n, n_tiles = batch.begin[batch.sizes[0]], len(work.columns)
     begin = TILES * claim(shared)
     while begin < n_tiles:
         end = min(begin + TILES, n_tiles)
         batches.fill(key, begin, end, batch, masks, words, work.columns, work.label)
-        first, last = batches.TILE * begin, min(batches.TILE * end, n)
+        start, stop = batches.TILE * begin, min(batches.TILE * end, n)
         kernels.forward(
-            first, last, shape, words, batch.row, work.rows, work.tables, weights.out, weights.out_bias, scratch,
+            start, stop, shape, words, batch.row, work.rows, work.tables, weights.out, weights.out_bias, scratch,
             work.active, work.z,
         )  # fmt: skip
-        for s in range(first, last):
+        for s in range(start, stop):
             z, label = np.float64(work.z[s]), work.label[s]
             wrong = max(-z if label else z, 0.0)  # the loss without end, where its derivative is 1
             work.error[s] = (1 / (1 + math.exp(-z)) - label + 0 * wrong) / n
@@ -233,12 +233,12 @@ def _learn_block(
     b: int, thread: int, how: adam.Pace, subtasks: Parities, step: int, state: State, batch: batches.Groups, work: Space
 ) -> None:
     """Gradients of a block; all of its weights but control bits' move, and their tables are made anew."""
-    weights, first, second = state.weights, state.first, state.second
+    weights, moment1, moment2 = state.weights, state.moment1, state.moment2
     by_bit, width = work.by_bit[thread], work.rows.shape[1]
     active, bits = work.active[b], weights.bits[b]
     out, by_bias, by_out = load(weights.out[b], 0), zero(), zero()
     for p in range(batch.sizes[0]):
-        sums, at = kernels.in_all(batch.first[p], batch.first[p + 1], active, work.error), p * width + b * LANES
+        sums, at = kernels.in_all(batch.begin[p], batch.begin[p + 1], active, work.error), p * width + b * LANES
         by_bias = by_bias + sums
         by_out = by_out + sums * load(work.rows, at)
         store(work.by_row, at, out * sums)
@@ -246,9 +246,9 @@ def _learn_block(
     for at in range(0, by_bit.size, LANES):
         sums = load(by_bit, at)
         by_out = by_out + sums * load(bits, at)
-        adam.move(how, step, 1, at, out * sums, bits, first.bits[b], second.bits[b])
-    adam.move(how, step, 1, 0, out * by_bias, weights.bias[b], first.bias[b], second.bias[b])
-    adam.move(how, step, 2, 0, by_out, weights.out[b], first.out[b], second.out[b])
+        adam.move(how, step, 1, at, out * sums, bits, moment1.bits[b], moment2.bits[b])
+    adam.move(how, step, 1, 0, out * by_bias, weights.bias[b], moment1.bias[b], moment2.bias[b])
+    adam.move(how, step, 2, 0, by_out, weights.out[b], moment1.out[b], moment2.out[b])
     kernels.tabulate_weights(bits, work.tables[b])
     if work.by_control.ctypes.data != work.by_row.ctypes.data:
         _by_control(b, subtasks, batch, work.by_row, work.by_control)
@@ -262,8 +262,8 @@ def _by_control(b: int, subtasks: Parities, batch: batches.Groups, by_row: np.nd
         store(by_control, j * width + b * LANES, zero())
     for p in range(batch.sizes[0]):
         k = batch.present[p]
-        for i in range(subtasks.first[k], subtasks.first[k + 1]):
-            at = batch.seat[subtasks.controls[i]] * width + b * LANES
+        for i in range(subtasks.begin[k], subtasks.begin[k + 1]):
+            at = batch.seat[subtasks.on[i]] * width + b * LANES
             store(by_control, at, load(by_control, at) + load(by_row, p * width + b * LANES))
 
 
@@ -273,12 +273,12 @@ def _settle(
 ) -> None:
     """Count the step, and who was drawn; move the bias of the logit."""
     for p in range(batch.sizes[0]):
-        hits[batch.present[p]] += batch.first[p + 1] - batch.first[p]
+        hits[batch.present[p]] += batch.begin[p + 1] - batch.begin[p]
     gradient = 0.0
-    for s in range(batch.first[batch.sizes[0]]):
+    for s in range(batch.begin[batch.sizes[0]]):
         gradient += error[s]
     padded = np.zeros((3, LANES), dtype=np.float32)
-    kinds = (state.weights.out_bias, state.first.out_bias, state.second.out_bias)
+    kinds = (state.weights.out_bias, state.moment1.out_bias, state.moment2.out_bias)
     for i in range(3):
         padded[i, 0] = kinds[i][0]
     adam.move(how, step, 2, 0, spread(np.float32(gradient)), padded[0], padded[1], padded[2])

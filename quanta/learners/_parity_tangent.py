@@ -76,7 +76,7 @@ def gram(f: Features, subtasks: Parities) -> np.ndarray:
     Jacot, Gabriel, Hongler (2018), Neural Tangent Kernel; here of finite width, at the very weights.
     """
     on = np.zeros((len(subtasks.masks), subtasks.n_controls), dtype=f.x.dtype)
-    on[np.repeat(np.arange(len(on)), np.diff(subtasks.first)), subtasks.controls] = 1
+    on[np.repeat(np.arange(len(on)), np.diff(subtasks.begin)), subtasks.on] = 1
     kernel = f.x @ f.x.T
     kernel += (on @ on.T)[np.ix_(f.subtask, f.subtask)]
     kernel += 1

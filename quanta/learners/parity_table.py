@@ -127,8 +127,8 @@ class ParityTable(AbstractParityControl):
         work = batches.groups(subtasks, n)
         stream = data.Source(state.keys[0], state.keys[1], self.network.n_examples, state.keep, state.alias)
         rule = reference.Rule(self.network.descent, self.learning_rate, self.network.weight_decay)
-        z, first, second = (_as_output(cells) for cells in state.cells)
-        now = reference.State(z, first, second, int(state.step))
+        z, moment1, moment2 = (_as_output(cells) for cells in state.cells)
+        now = reference.State(z, moment1, moment2, int(state.step))
         hits, counts, label = state.hits.copy(), np.zeros(n_cells, dtype=np.int64), _labels(edges)
         while now.step < until:
             _parity_cells.count(stream, now.step * n, n, edges, places, work, hits, counts)
