@@ -84,7 +84,9 @@ class Parsed:
         return "\n".join(f"{k} = {_toml(v)}" for k, v in self.configuration().items() if v is not None)
 
 
-def parse(command: str, options: type, families: Families, argv: Sequence[str] | None = None) -> Parsed:
+def parse(
+    command: str, options: type, families: Families, argv: Sequence[str] | Mapping[str, Any] | None = None
+) -> Parsed:
     """Parse a command line.
 
     Parameters
@@ -96,20 +98,22 @@ def parse(command: str, options: type, families: Families, argv: Sequence[str] |
     families : mapping
         Name of a choice → (its members, its default): ``{"learner": (LEARNERS, "multilinear")}`` gives the flag
         ``--learner`` and the flags of the member that was chosen.
-    argv : sequence of str, optional
-        Arguments; by default those of the process.
+    argv : sequence of str or mapping, optional
+        Arguments, or settings as a file of ``--config`` has them; by default the arguments of the process.
 
     Raises
     ------
     InputError
         For anything that does not parse, in one line.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    settings = dict(argv) if isinstance(argv, Mapping) else {}
+    arguments = [] if isinstance(argv, Mapping) else list(sys.argv[1:] if argv is None else argv)
     if "--version" in arguments:
         print(f"quanta {__version__}")
         raise SystemExit(0)
     config, arguments = _take(arguments, "--config")
-    table = _read_config(config) if config is not None else {}
+    table = _read_config(config) if config is not None else settings
+    where = f"--config {config}: " if config is not None else ""
     choices: dict[str, str] = {}
     for name, (members, default) in families.items():
         in_file = str(table.pop(name, default))
@@ -119,9 +123,9 @@ def parse(command: str, options: type, families: Families, argv: Sequence[str] |
     hints = {name: hint for cls in classes for name, hint in _hints(cls).items()}
     for key in table:
         if key.replace("-", "_") not in hints:
-            raise InputError(f"--config {config}: {_unknown_flag('--' + key, options, families, choices)}")
+            raise InputError(f"{where}{_unknown_flag('--' + key, options, families, choices)}")
         if isinstance(table[key], dict):
-            raise InputError(f"--config {config}: {key} is a table; expected a value.")
+            raise InputError(f"{where}{key} is a table; expected a value.")
     wants_config = "--print-config" in arguments
     arguments = _config_flags(table, hints) + [a for a in arguments if a != "--print-config"]
     known = {"--help", *map(_flag, hints), *(f"--no-{_flag(name)[2:]}" for name in hints)}
@@ -144,21 +148,30 @@ def main(command: str, run: Callable[[Sequence[str] | None], int | None], argv: 
     """Run a command; what the user can mend is one line on stderr and exit status 2, without a traceback."""
     try:
         return run(argv) or 0
-    except (InputError, ModuleNotFoundError) as error:
-        message = str(error)
     except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        message = f"{where}{error.strerror or error}{_ADVICE.get(error.errno or 0, '')}"
-    except MemoryError as error:
-        message = f"out of memory: {error}; use fewer subtasks or checkpoints."
+    except MENDABLE as error:
+        print(f"quanta.{command}: error: {explained(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"\nquanta.{command}: stopped.", file=sys.stderr)
         return 130
-    print(f"quanta.{command}: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+
+
+MENDABLE = (InputError, ModuleNotFoundError, OSError, MemoryError)
+"""What goes wrong for reasons that the user can do something about."""
+
+
+def explained(error: BaseException) -> str:
+    """One of those in a line, with what to do about it."""
+    message = str(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"{where}{error.strerror or error}{_ADVICE.get(error.errno or 0, '')}"
+    if isinstance(error, MemoryError):
+        message = f"out of memory: {error}; use fewer subtasks or checkpoints."
+    return " ".join(message.split())
 
 
 _ADVICE = {

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,6 +52,14 @@ class Output:
         """What the finished run reported."""
         return dict(self._mark().get("summary", {}))
 
+    def version(self) -> str | None:
+        """Of quanta, that wrote what is here; None where no run is."""
+        return self._mark().get("quanta_version")
+
+    def move_aside(self) -> None:
+        """Give the place of what is here another name."""
+        _move_aside(self.path)
+
     def _mark(self) -> dict[str, Any]:
         try:
             mark = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
@@ -94,6 +102,44 @@ class _Parsed(Protocol):
     def hash(self) -> str: ...
 
 
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """A run whose flags have been read: where it belongs, what makes it, and what is said of it."""
+
+    command: str
+    what: str
+    parsed: _Parsed
+    plan: Callable[[], Any]
+    """Checks all that is asked for, and raises InputError; returns what the next two want."""
+    make: Callable[[Output, Any], None]
+    report: Callable[[Output, Any], str]
+
+    @property
+    def place(self) -> Output:
+        """Where it belongs; nothing is touched."""
+        return _place(self.command, self.what, self.parsed)
+
+    def output(self) -> Output:
+        """Where it belongs, found or made; see :func:`output`."""
+        return output(self.command, self.what, self.parsed, resume=self.parsed.options.resume)
+
+    def run(self) -> int:
+        """Make it, unless it is finished, and print what there is to say; returns the command's exit status."""
+        options, planned = self.parsed.options, self.plan()
+        out = self.output()
+        if not out.finished():
+            self.make(out, planned)
+        elif not options.json:
+            print(f"this very run is finished already: {out.path}")
+        print(json.dumps(out.summary()) if options.json else self.report(out, planned))
+        return 0
+
+
+def _place(command: str, what: str, parsed: _Parsed) -> Output:
+    path = Path(parsed.options.out or _RUNS / f"{command}-{what}-{parsed.hash()}")
+    return Output(path, parsed.hash())
+
+
 def output(command: str, what: str, parsed: _Parsed, *, resume: bool = False) -> Output:
     """Find or make the run's directory; touch nothing that is not a run of this configuration.
 
@@ -117,8 +163,8 @@ def output(command: str, what: str, parsed: _Parsed, *, resume: bool = False) ->
         If the path holds something else, or another run, or the disk is read-only or full.
     """
     options = parsed.options
-    path = Path(options.out or _RUNS / f"{command}-{what}-{parsed.hash()}")
-    out = Output(path, parsed.hash())
+    out = _place(command, what, parsed)
+    path = out.path
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         out._admit(overwrite=options.overwrite, resume=resume)
     path.mkdir(parents=True, exist_ok=True)

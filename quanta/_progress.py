@@ -10,12 +10,12 @@ _EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 class Progress:
-    """Steps done of all, with a note beside them; shows nothing unless ``shown``."""
+    """Steps (or other units) done of all, with a note beside them; shows nothing unless ``shown``."""
 
-    def __init__(self, name: str, total: int, done: int = 0, *, shown: bool) -> None:
-        self.shown = shown
+    def __init__(self, name: str, total: int, done: int = 0, *, unit: str = "step", shown: bool) -> None:
+        self.shown, self.unit = shown, unit
         self.log = logging.getLogger(name)
-        self.bar = tqdm(total=total, initial=done, unit="step", disable=None if shown else True, dynamic_ncols=True)
+        self.bar = tqdm(total=total, initial=done, unit=unit, disable=None if shown else True, dynamic_ncols=True)
         self.total, self.first, self.done = total, done, done
         self.began = self.told = time.monotonic()
 
@@ -27,7 +27,7 @@ class Progress:
             self.bar.update(done - self.done)
         elif self.shown and now - self.told >= _EVERY:
             left = (now - self.began) * (self.total - done) / max(done - self.first, 1)
-            self.log.info("step %d of %d, %s, about %.0f s left", done, self.total, note(), left)
+            self.log.info("%s %d of %d, %s, about %.0f s left", self.unit, done, self.total, note(), left)
             self.told = now
         self.done = done
 

@@ -10,7 +10,6 @@ python -m quanta.simulate --learner parity_network --steps 20000 --control kerne
 """
 
 import dataclasses
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from quanta import (
     _simulate_run,
 )
 from quanta._errors import InputError
+from quanta._output import Work
 from quanta._simulate_many import Failed
 from quanta._simulate_plan import DESIGN, default_steps, memory_needed
 from quanta.frequencies import FREQUENCIES, AbstractFrequencies, Empirical, Reweighted, Zipf, read_changes, read_counts
@@ -34,7 +34,7 @@ from quanta.learners import LEARNERS, AbstractLearner
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["DESIGN", "Failed", "default_steps", "main", "memory_needed", "run", "simulate", "simulate_many"]
+__all__ = ["DESIGN", "Failed", "default_steps", "main", "memory_needed", "run", "simulate", "simulate_many", "work"]
 
 _HOW = ("steps", "n_checkpoints", "batch_size", "dynamics", "patience")  # flags that are arguments of simulate
 
@@ -197,6 +197,11 @@ class Options(_cli.Common):
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Simulate, as the flags say, and write the record, its analyses and the figure."""
+    return work(argv).run()
+
+
+def work(argv: Sequence[str] | Mapping[str, Any] | None = None) -> Work:
+    """What the flags ask for (or settings, as in a file of --config): where it belongs, and how it is made."""
     laws: dict[str, type] = {name: law for name, law in FREQUENCIES.items() if law not in (Reweighted, Empirical)}
     families: _cli.Families = {"learner": (LEARNERS, "multilinear"), "frequencies": (laws, "zipf")}
     parsed = _cli.parse("simulate", Options, families, argv)
@@ -215,24 +220,31 @@ def run(argv: Sequence[str] | None = None) -> int:
     if options.seeds is not None:  # however they were written
         parsed = parsed.with_content(**parsed.content, seeds=seeds)
     how = {name: getattr(options, name) for name in _HOW}
-    plans = [_simulate_plan.plan(frequencies, learner, seed=seed, **how) for seed in seeds]
-    if options.detect:
-        _check_testable(plans[0])
-    from quanta._output import output
 
-    job = _simulate_into.Job(parsed, plans, law.tail_exponent)
+    def job() -> _simulate_into.Job:
+        plans = [_simulate_plan.plan(frequencies, learner, seed=seed, **how) for seed in seeds]
+        return _checked(_simulate_into.Job(parsed, plans, law.tail_exponent))
+
+    return Work(
+        "simulate",
+        what,
+        parsed,
+        plan=job,
+        make=_simulate_into.simulate_into,
+        report=lambda out, job: _simulate_report.report(out.summary()),
+    )
+
+
+def _checked(job: _simulate_into.Job) -> _simulate_into.Job:
+    """The same, if its runs can be tested where they are to be, and gone on with where they have begun."""
+    options = job.parsed.options
+    if options.detect:
+        _check_testable(job.plans[0])
     if options.resume and options.out:
-        for file, plan in zip(job.checkpoints(options.out), plans, strict=True):
+        for file, plan in zip(job.checkpoints(options.out), job.plans, strict=True):
             if file.exists():
                 _simulate_checkpoint.load(file, plan.words)
-    out = output("simulate", what, parsed, resume=options.resume)
-    if not out.finished():
-        _simulate_into.simulate_into(out, job)
-    elif not options.json:
-        print(f"this very run is finished already: {out.path}")
-    summary = out.summary()
-    print(json.dumps(summary) if options.json else _simulate_report.report(summary))
-    return 0
+    return job
 
 
 def _seeds(options: Options) -> list[int]:

@@ -10,10 +10,9 @@ Needs PyTorch.
 """
 
 import dataclasses
-import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +22,7 @@ from quanta import _checkpoint, _cli, _train_report, _train_run
 from quanta._checks import check_whole
 from quanta._errors import InputError
 from quanta._grid import log_spaced
+from quanta._output import Output, Work
 from quanta._train_run import DESIGN, Kept, Plan
 from quanta.frequencies import AbstractFrequencies, Zipf, read_changes
 from quanta.models import MODELS, AbstractModel, _memory
@@ -33,9 +33,7 @@ from quanta.tasks.stream import Stream
 if TYPE_CHECKING:
     import xarray as xr
 
-    from quanta._output import Output
-
-__all__ = ["DESIGN", "main", "run", "train"]
+__all__ = ["DESIGN", "main", "run", "train", "work"]
 
 _MAX_CHECKPOINTS = 10_000
 _BATCH_SIZE = 256
@@ -267,11 +265,13 @@ def _frequencies(options: Options, task: AbstractTask) -> AbstractFrequencies | 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Train, as the flags say, and write the record."""
+    return work(argv).run()
+
+
+def work(argv: Sequence[str] | Mapping[str, Any] | None = None) -> Work:
+    """What the flags ask for (or settings, as in a file of --config): where it belongs, and how it is made."""
     parsed = _cli.parse("train", Options, {"task": (TASKS, "modular_arithmetic"), "model": (MODELS, "decoder")}, argv)
     options, task, model = parsed.options, parsed.parts["task"], parsed.parts["model"]
-    torch = require_torch()
-    check_whole("threads", options.threads, 1)
-    torch.set_num_threads(options.threads)
     if not options.quiet:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     frequencies = _frequencies(options, task)
@@ -281,23 +281,27 @@ def run(argv: Sequence[str] | None = None) -> int:
     elif content := _content(task):
         parsed = parsed.with_content(**content)
     how = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name in _HOW}
-    plan = _plan(frequencies, task, model, **how)
-    if options.resume and options.out and (options.out / "train.checkpoint").exists():
-        _checkpoint.load(options.out / "train.checkpoint", plan.words)
-    from quanta._output import output
 
-    what = f"{parsed.choices['model']}-{parsed.choices['task']}"
-    out = output("train", what, parsed, resume=options.resume)
-    if not out.finished():
-        _train_into(out, parsed, plan)
-    elif not options.json:
-        print(f"this very run is finished already: {out.path}")
-    summary = out.summary()
-    print(json.dumps(summary) if options.json else _train_report.report(out.path, summary, parsed, plan))
-    return 0
+    def plan() -> Plan:
+        torch = require_torch()
+        check_whole("threads", options.threads, 1)
+        torch.set_num_threads(options.threads)
+        planned = _plan(frequencies, task, model, **how)
+        if options.resume and options.out and (options.out / "train.checkpoint").exists():
+            _checkpoint.load(options.out / "train.checkpoint", planned.words)
+        return planned
+
+    return Work(
+        "train",
+        f"{parsed.choices['model']}-{parsed.choices['task']}",
+        parsed,
+        plan=plan,
+        make=lambda out, plan: _train_into(out, parsed, plan),
+        report=lambda out, plan: _train_report.report(out.path, out.summary(), parsed, plan),
+    )
 
 
-def _train_into(out: "Output", parsed: _cli.Parsed, plan: Plan) -> None:
+def _train_into(out: Output, parsed: _cli.Parsed, plan: Plan) -> None:
     """Train; write the record and mark the run as finished; then drop the checkpoint."""
     from quanta import record
 
