@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from quanta.learners import _parity_data as data
 from quanta.learners import _parity_engine as engine
+from quanta.learners import _parity_reference as reference
+from quanta.learners import _parity_tables as tables
 from quanta.learners.parity_network import ParityNetwork
 
 
@@ -28,6 +31,32 @@ def atoms_of(state):
 
 def weights_of(learner, state):
     """The network's weights at its last step, in float64."""
-    moving = engine.State(*map(state.layer, range(3)), state.last, state.step)
-    now = engine.current(moving, learner._rule).weights
+    now = engine.current(tables.as_trained(state), learner._rule).weights
     return engine.natural(now, learner.width).each(lambda array: array.astype(np.float64))
+
+
+def a_stream(p, rng, n_examples=0):
+    """A stream of examples, subtasks drawn with frequencies p; or of a finite set, seen again and again."""
+    return data.Source(*rng.integers(2**64, size=2, dtype=np.uint64), n_examples, *data.alias_table(p))
+
+
+def moving(weights):
+    """State of the fast path before its first step, from weights as the reference has them."""
+    now = engine.blocked(weights)
+    moments = [now.each(lambda array: engine.copy(np.zeros_like(array))) for _ in range(2)]
+    return engine.State(now, *moments, np.zeros(len(weights.controls), dtype=np.int64), np.array(0))
+
+
+def copied(state):
+    """A state of the fast path in memory of its own."""
+    kinds = (kind.each(engine.copy) for kind in (state.weights, state.moment1, state.moment2))
+    return engine.State(*kinds, state.last.copy(), state.step.copy())
+
+
+def trained_plainly(weights, stream, subtasks, rule, batch_size, steps):
+    """Weights after so many steps of the reference."""
+    now = reference.State(weights, weights.each(np.zeros_like), weights.each(np.zeros_like), 0)
+    for step in range(steps):
+        batch = data.draw(stream, subtasks, step * batch_size, batch_size)
+        now = reference.move(now, reference.gradients(now.weights, subtasks, batch)[1], rule)
+    return now.weights

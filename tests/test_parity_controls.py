@@ -65,7 +65,7 @@ def like(weights, vector):
 def test_features_are_those_of_the_network_that_is_linearised(world):
     first, subtasks, subtask, words, _ = world
     found = tangent.features(first, subtasks, subtask, words)
-    np.testing.assert_allclose(found.z, reference.logits(first, subtasks, subtask, words), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.z, reference.forward(first, subtasks, subtask, words)[-1], rtol=1e-12, atol=1e-12)
 
 
 def test_moves_of_the_logits_are_the_differences_that_small_moves_of_the_weights_make(world):
@@ -74,7 +74,8 @@ def test_moves_of_the_logits_are_the_differences_that_small_moves_of_the_weights
     found = tangent.moved(tangent.features(first, subtasks, subtask, words), subtasks, change)
     eps = 1e-7  # no unit of these strings changes sides within it
     up, down = (
-        reference.logits(first.each(lambda w, d, s=s: w + s * d, change), subtasks, subtask, words) for s in (eps, -eps)
+        reference.forward(first.each(lambda w, d, s=s: w + s * d, change), subtasks, subtask, words)[-1]
+        for s in (eps, -eps)
     )
     np.testing.assert_allclose(found, (up - down) / (2 * eps), rtol=1e-6, atol=1e-6)
 

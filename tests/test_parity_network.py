@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parity_networks import a_stream, copied, moving, trained_plainly
 from scipy import stats
 
 from quanta import record, simulate
@@ -30,7 +31,7 @@ def a_world(n_subtasks=40, n_bits=70, width=35, depth=1, n_examples=0, composite
     sets = data.bit_sets("distinct", n_subtasks - len(composites), n_bits, 3, rng)
     subtasks = data.parities(sets, n_bits, composites)
     p = np.arange(1, n_subtasks + 1) ** -1.4
-    stream = data.source(p / p.sum(), rng, n_examples)
+    stream = a_stream(p / p.sum(), rng, n_examples)
     return subtasks, stream, reference.initial(subtasks.n_controls, n_bits, width, depth, rng, dtype)
 
 
@@ -62,7 +63,7 @@ def test_disjoint_sets_share_no_bit_and_neighbours_of_overlapping_ones_all_but_o
 def test_a_label_is_the_parity_of_the_bits_of_all_atoms(n_bits):
     sets = data.bit_sets("overlapping", 6, n_bits, 3, np.random.default_rng(1))
     subtasks = data.parities(sets, n_bits, COMPOSITES)
-    stream = data.source(np.ones(8) / 8, np.random.default_rng(2))
+    stream = a_stream(np.ones(8) / 8, np.random.default_rng(2))
     batch = data.draw(stream, subtasks, 0, 500)
     bits = data.unpacked(batch.words, n_bits)
     atoms = [[k] for k in range(6)] + [list(c) for c in COMPOSITES]
@@ -118,7 +119,7 @@ def test_subtasks_and_bits_are_drawn_with_their_frequencies():
 @pytest.mark.parametrize("n_examples", [0, 700, 1001])
 def test_the_fast_path_trains_on_the_very_examples_of_the_reference(n_examples):
     subtasks, stream, weights = a_world(n_examples=n_examples)
-    trainer = engine.Trainer(engine.start(weights), stream, subtasks, SGD, batch_size=700)
+    trainer = engine.Trainer(moving(weights), stream, subtasks, SGD, batch_size=700)
     trainer.run(3)
     expected = data.draw(stream, subtasks, 1400, 700)
     batch, work = trainer.batches[2 % 2], trainer.work
@@ -190,7 +191,7 @@ def test_thirty_steps_of_the_reference_are_those_of_dense_torch(rule, depth):
         loss(data.draw(stream, subtasks, 700 * step, 700)).backward()
         optimizer.step()
     expected = as_weights(lambda a: a.detach().numpy())
-    found = reference.train(reference.start(weights), stream, subtasks, rule, 700, 30).weights
+    found = trained_plainly(weights, stream, subtasks, rule, 700, 30)
     assert all(np.abs(a - b).max() < 1e-10 for a, b in zip(found, expected, strict=True) if b.size)
 
 
@@ -203,11 +204,9 @@ def arrays(state):
 def test_the_result_is_bit_identical_at_any_number_of_threads_and_after_any_stop(n_examples, rule, monkeypatch):
     monkeypatch.setattr(engine, "_WORTH", 0)  # parts of few rows are shared, too
     subtasks, stream, weights = a_world(width=100, n_examples=n_examples)
-    found = [
-        engine.Trainer(engine.start(weights), stream, subtasks, rule, 700, threads).run(12) for threads in (1, 2, 3)
-    ]
-    half = engine.Trainer(engine.start(weights), stream, subtasks, rule, 700).run(7)
-    found.append(engine.Trainer(engine.copied(half), stream, subtasks, rule, 700, 2).run(12))
+    found = [engine.Trainer(moving(weights), stream, subtasks, rule, 700, threads).run(12) for threads in (1, 2, 3)]
+    half = engine.Trainer(moving(weights), stream, subtasks, rule, 700).run(7)
+    found.append(engine.Trainer(copied(half), stream, subtasks, rule, 700, 2).run(12))
     assert int(half.step) == 7
     for other in found[1:]:
         for a, b in zip(arrays(found[0]), arrays(other), strict=True):
@@ -216,7 +215,7 @@ def test_the_result_is_bit_identical_at_any_number_of_threads_and_after_any_stop
 
 def test_columns_beyond_the_width_stay_zero():
     subtasks, stream, weights = a_world(width=35)
-    state = engine.Trainer(engine.start(weights), stream, subtasks, ADAMW, 700).run(5)
+    state = engine.Trainer(moving(weights), stream, subtasks, ADAMW, 700).run(5)
     for kind in (state.weights, state.moment1, state.moment2):
         assert not kind.controls[:, 35:].any()
         assert not any(array[-1, :, 3:].any() for array in (kind.bits, kind.bias, kind.out))
@@ -225,10 +224,10 @@ def test_columns_beyond_the_width_stay_zero():
 
 def test_a_network_learns_its_parities():
     subtasks, stream, weights = a_world(n_subtasks=4, n_bits=10, width=64, composites=())
-    trainer = engine.Trainer(engine.start(weights), stream, subtasks, Rule("adam", 3e-3, 0.0), 1000)
+    trainer = engine.Trainer(moving(weights), stream, subtasks, Rule("adam", 3e-3, 0.0), 1000)
     trainer.run(1500)
     batch = data.draw(stream, subtasks, 10**9, 4000)
-    z = reference.logits(engine.natural(trainer.state.weights, 64), subtasks, batch.subtask, batch.words)
+    z = reference.forward(engine.natural(trainer.state.weights, 64), subtasks, batch.subtask, batch.words)[-1]
     right = (z > 0) == batch.label
     assert min(right[batch.subtask == k].mean() for k in range(3)) > 0.99
 
@@ -336,7 +335,7 @@ def first_bad_step(learner, state, most):
     """The first step, counted from 1, at which the reference's loss is not finite; None if there is none."""
     now, batch_size = reference.State(*map(state.layer, range(3)), 0), int(state.batch_size)
     for step in range(most):
-        batch = data.draw(learner._stream(state), state.subtasks, step * batch_size, batch_size)
+        batch = data.draw(state.stream(learner.n_examples), state.subtasks, step * batch_size, batch_size)
         loss, gradient = reference.gradients(now.weights, state.subtasks, batch)
         if not np.isfinite(loss):
             return step + 1

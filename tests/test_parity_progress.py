@@ -85,7 +85,7 @@ def test_what_moved_is_the_farthest_weight_of_the_bits_and_control_bits_of_a_sub
 def test_every_example_is_seen_once_an_epoch_whatever_the_batch(batch_size):
     learner, state = begun(12, batch_size, n_bits=128, k=3, width=4, n_examples=1000, n_composites=2)
     steps = 3000 // math.gcd(batch_size, 3000)  # whole batches that are whole epochs
-    batch = data.draw(learner._stream(state), state.subtasks, 0, steps * batch_size)
+    batch = data.draw(state.stream(learner.n_examples), state.subtasks, 0, steps * batch_size)
     example = [(int(k), *map(int, words)) for k, words in zip(batch.subtask, batch.words, strict=True)]
     first = set(example[:1000])
     assert len(first) == 1000
@@ -119,7 +119,7 @@ def test_exposures_are_how_often_the_subtask_itself_was_drawn():
     learner = ParityNetwork(n_bits=16, k=2, width=4, n_test=64, n_composites=4, n_examples=500)
     run = simulate.simulate(Zipf(n_subtasks=12, exponent=1.2), learner, steps=40, batch_size=64, n_checkpoints=10)
     state = learner.start(zipf(12, 1.2), np.random.default_rng(0), batch_size=64)
-    drawn = data.draw(learner._stream(state), state.subtasks, 0, 40 * 64).subtask
+    drawn = data.draw(state.stream(learner.n_examples), state.subtasks, 0, 40 * 64).subtask
     expected = [np.bincount(drawn[: 64 * step], minlength=12) for step in run["step"].values]
     np.testing.assert_array_equal(run["exposures"].transpose("step", "subtask"), expected)
     assert expected[-1][8:].sum() > 100

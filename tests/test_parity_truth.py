@@ -70,7 +70,9 @@ def test_the_first_step_goes_down_the_gradient_of_dense_torch(fields, batch_size
     rate = 1e6  # so large that of the new weights nothing is old
     learner, state = begun(12, batch_size, descent="sgd", rate=rate, **fields)
     before, after = weights_of(learner, state), weights_of(learner, learner.advance(state, 1))
-    x, label = inputs_and_labels(learner, state, data.draw(learner._stream(state), state.subtasks, 0, batch_size))
+    x, label = inputs_and_labels(
+        learner, state, data.draw(state.stream(learner.n_examples), state.subtasks, 0, batch_size)
+    )
     model = dense(torch, learner, state)
     torch.nn.functional.cross_entropy(model(torch.tensor(x)), torch.tensor(label)).backward()
     truth = weights_in(model, len(before.controls), of=lambda parameter: parameter.grad.numpy())
@@ -150,7 +152,7 @@ def test_thirty_steps_are_those_of_dense_torch(how, batch_size, fields):
     kind = torch.optim.SGD if learner.descent == "sgd" else torch.optim.AdamW
     optimizer = kind(model.parameters(), lr=learner.rate, weight_decay=learner.weight_decay)
     for step in range(30):
-        batch = data.draw(learner._stream(state), state.subtasks, step * batch_size, batch_size)
+        batch = data.draw(state.stream(learner.n_examples), state.subtasks, step * batch_size, batch_size)
         x, label = inputs_and_labels(learner, state, batch)
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(torch.tensor(x)), torch.tensor(label)).backward()

@@ -36,9 +36,13 @@ class Pace(NamedTuple):
     adaptive: bool
     """Adam, or SGD."""
     rate: float
+    """η, of all weights but the output's, which is twice that."""
     beta1: float
+    """β₁, by which m fades in a step."""
     beta2: float
+    """β₂, by which v does."""
     epsilon: float
+    """ε, what is added to √v."""
     kept: float
     """κ, by which weights are multiplied before a move."""
     fade: np.ndarray
@@ -46,7 +50,7 @@ class Pace(NamedTuple):
     calm: np.ndarray
     """(window,) β₂^(d/2)."""
     scale_m: np.ndarray
-    """(n,) 1 / (1 - β₁^t), t = 0 … until it is 1, and a window more."""
+    """(n,) 1 / (1 - β₁^t), t = 0 … until the one below is 1, and a window more."""
     scale_v: np.ndarray
     """(n,) 1 / √(1 - β₂^t)."""
 

@@ -196,12 +196,6 @@ def facts(masks: np.ndarray, n_bits: int, n_composites: int, atoms: int) -> dict
     return found
 
 
-def source(p: np.ndarray, rng: np.random.Generator, n_examples: int = 0) -> Source:
-    """A stream of examples, subtasks drawn with frequencies p (n_subtasks,); or of a finite set, seen again and again."""
-    key, order = rng.integers(2**64, size=2, dtype=np.uint64)
-    return Source(key, order, n_examples, *alias_table(p))
-
-
 def alias_table(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Columns of equal chance, each shared by two subtasks at most (Vose 1991): ``keep`` and ``alias``, (n_subtasks,)."""
     keep = p * (p.size / p.sum())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -53,33 +53,11 @@ def natural(weights: Weights, width: int) -> Weights:
     )  # fmt: skip
 
 
-def start(weights: Weights) -> State:
-    """State before the first step, from weights as the reference has them."""
-    now = blocked(weights)
-
-    def none(array: np.ndarray) -> np.ndarray:
-        return aligned(array.shape)
-
-    last = np.zeros(len(weights.controls), dtype=np.int64)
-    return State(now, now.each(none), now.each(none), last, np.array(0, dtype=np.int64))
-
-
 def copy(array: np.ndarray) -> np.ndarray:
     """A copy that begins at a line of the cache."""
     found = aligned(array.shape)
     found[...] = array
     return found
-
-
-def copied(state: State) -> State:
-    """The same state in memory of its own."""
-    return State(
-        state.weights.each(copy),
-        state.moment1.each(copy),
-        state.moment2.each(copy),
-        state.last.copy(),
-        state.step.copy(),
-    )
 
 
 def pace(rule: Rule) -> adam.Pace:
@@ -110,6 +88,8 @@ class Trainer:
     ----------
     hits : np.ndarray, shape (n_subtasks,), int64
         How often each subtask was drawn so far.
+
+    It is a context: at its end its threads end.
     """
 
     def __init__(
@@ -125,6 +105,13 @@ class Trainer:
         self.pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         for bits, tables in zip(state.weights.bits, self.work.tables, strict=True):
             kernels.tabulate_weights(bits, tables)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pool:
+            self.pool.shutdown()
 
     def run(self, until: int) -> State:
         """Go on to step ``until``.
@@ -142,7 +129,10 @@ class Trainer:
         return self.state
 
     def _step(self, done: int, fresh: bool, more: bool) -> None:
-        """One step. Rows of control bits move with the next one, if there are ``more``."""
+        """One step, after ``done``; ``fresh`` if none came before it here, so that its batch is still to be drawn.
+
+        The rows (n_touched, n_blocks · 16) of its control bits move with the next step, if there are ``more``.
+        """
         how, stream, subtasks, state, work = self.how, self.stream, self.subtasks, self.state, self.work
         before, batch, numbers = self.batches[1 - done % 2], self.batches[done % 2], work.numbers[done % 2]
         if fresh:

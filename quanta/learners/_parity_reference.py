@@ -105,16 +105,6 @@ def initial(
     )  # fmt: skip
 
 
-def start(weights: Weights) -> State:
-    """State before the first step."""
-    return State(weights, weights.each(np.zeros_like), weights.each(np.zeros_like), 0)
-
-
-def logits(weights: Weights, subtasks: data.Parities, subtask: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Logit 1 minus logit 0 of each example, z, (n,)."""
-    return forward(weights, subtasks, subtask, words)[-1]
-
-
 def forward(
     weights: Weights, subtasks: data.Parities, subtask: np.ndarray, words: np.ndarray
 ) -> tuple[np.ndarray, ...]:
@@ -199,14 +189,6 @@ def move(state: State, gradient: Weights, rule: Rule) -> State:
         )
     )
     return State(weights, moment1, moment2, step)
-
-
-def train(state: State, stream: data.Source, subtasks: data.Parities, rule: Rule, batch_size: int, until: int) -> State:
-    """State after step ``until``; step t is of examples (t - 1) · batch_size to t · batch_size of the stream."""
-    for step in range(state.step, until):
-        batch = data.draw(stream, subtasks, step * batch_size, batch_size)
-        state = move(state, gradients(state.weights, subtasks, batch)[1], rule)
-    return state
 
 
 def from_controls(weights: Weights, subtasks: data.Parities, subtask: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from quanta.learners._parity_data import Parities
+from quanta.learners._parity_data import Parities, Source
 from quanta.learners._parity_reference import Weights
 
 
@@ -52,6 +52,10 @@ class Network(NamedTuple):
     def subtasks(self) -> Parities:
         """What is asked."""
         return Parities(self.masks, self.begin, self.on)
+
+    def stream(self, n_examples: int) -> Source:
+        """The examples that it is trained on: ever new ones, or a finite set."""
+        return Source(self.keys[0], self.keys[1], n_examples, self.keep, self.alias)
 
     def layer(self, i: int) -> Weights:
         """The weights (0), or a moment of them (1, 2)."""

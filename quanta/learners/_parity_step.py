@@ -127,6 +127,7 @@ def control_rows(
 
 @inner
 def _move_row(how: adam.Pace, step: int, control: int, j: int, state: State, by_control: np.ndarray) -> None:
+    """Move the row of a control bit by its gradient, row j of ``by_control`` (n_touched, n_blocks · 16), at a step from 1."""
     width = by_control.shape[1]
     weights, moment1, moment2 = state.weights.controls, state.moment1.controls, state.moment2.controls
     for at in range(0, width, LANES):
@@ -136,6 +137,7 @@ def _move_row(how: adam.Pace, step: int, control: int, j: int, state: State, by_
 
 @inner
 def _catch_up(how: adam.Pace, done: int, numbers: np.ndarray, control: int, state: State) -> None:
+    """Bring the row of a control bit up to ``done`` steps; ``numbers`` (N_NUMBERS,) are those of ``_parity_adam.summary``."""
     weights, moment1, moment2 = state.weights.controls, state.moment1.controls, state.moment2.controls
     width, last = weights.shape[1], state.last[control]
     for at in range(control * width, (control + 1) * width, LANES):

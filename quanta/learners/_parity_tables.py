@@ -27,24 +27,23 @@ def advanced(state: Network, stream: Source, rule: Rule, step: int) -> Network:
     """
     arrays = {name: engine.copy(getattr(state, name)) for name in Weights._fields}
     moved = state._replace(last=state.last.copy(), step=np.array(int(state.step)), **arrays)
-    trainer = engine.Trainer(
-        _as_trained(moved), stream, state.subtasks, rule, int(state.batch_size), _threads.granted()
-    )
-    trainer.run(step)
+    size, threads = int(state.batch_size), _threads.granted()
+    with engine.Trainer(as_trained(moved), stream, state.subtasks, rule, size, threads) as trainer:
+        trainer.run(step)
     return moved._replace(step=np.array(step), hits=state.hits + trainer.hits)
 
 
 def weights(state: Network, rule: Rule) -> Weights:
     """The weights, as the reference has them but for columns of 0, after all steps that rows of control bits missed."""
-    now = engine.current(_as_trained(state), rule).weights
+    now = engine.current(as_trained(state), rule).weights
     return engine.natural(now, now.controls.shape[1])
 
 
 def examined(state: Network, rule: Rule, look: Look) -> Iterator[Piece]:
     """All subtasks, piece after piece."""
-    return exam.examine(engine.current(_as_trained(state), rule), state.subtasks, look)
+    return exam.examine(engine.current(as_trained(state), rule), state.subtasks, look)
 
 
-def _as_trained(state: Network) -> engine.State:
+def as_trained(state: Network) -> engine.State:
     """The same, as the engine has it; not a copy."""
     return engine.State(state.layer(0), state.layer(1), state.layer(2), state.last, state.step)

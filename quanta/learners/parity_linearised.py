@@ -85,7 +85,7 @@ class ParityLinearised(AbstractParityControl):
         """
         step = int(moment(int(state.step), time))
         rule = reference.Rule(self.network.descent, self.learning_rate, self.network.weight_decay)
-        stream = data.Source(state.keys[0], state.keys[1], self.network.n_examples, state.keep, state.alias)
+        stream = state.stream(self.network.n_examples)
         try:
             return blas.advanced(state, stream, rule, step, functools.partial(_gradients, self._first(state)))
         except Diverged as error:

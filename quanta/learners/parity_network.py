@@ -83,7 +83,8 @@ class ParityNetwork(AbstractLearner):
     hidden_progress: bool = False
     """Also measure what moves while the loss does not: Fourier gaps, and how far weights are from their start."""
     kernels: Literal["tables", "blas"] = "tables"
-    """Tables of sums in the place of matrix products, or plain linear algebra: portable, and at any depth; slower."""
+    """Tables of sums in the place of matrix products, or plain linear algebra: portable, slower. Tables are of one hidden
+    layer: deeper networks take linear algebra whatever is said here."""
 
     clock: ClassVar[str] = "steps"
     dynamics: ClassVar[tuple[str, ...]] = ("sampled",)
@@ -242,7 +243,7 @@ class ParityNetwork(AbstractLearner):
         """
         step = int(moment(int(state.step), time))
         try:
-            moved: Network = self._path.advanced(state, self._stream(state), self._rule, step)
+            moved: Network = self._path.advanced(state, state.stream(self.n_examples), self._rule, step)
         except Diverged as error:
             raise Overflow(error.step, None, f"Lower the rate, which is {self.rate}.") from None
         return moved
@@ -318,9 +319,6 @@ class ParityNetwork(AbstractLearner):
     def _first(self, keys: np.ndarray, n_controls: int) -> reference.Weights:
         """Weights before training, as the reference has them."""
         return reference.initial(n_controls, self.n_bits, self.width, self.depth, np.random.default_rng(keys[3]))
-
-    def _stream(self, state: Network) -> data.Source:
-        return data.Source(state.keys[0], state.keys[1], self.n_examples, state.keep, state.alias)
 
     def _moved(self, state: Network) -> np.ndarray:
         """Largest |w - w₀| over the weights of the bits and control bits of each subtask, (n_subtasks,)."""
