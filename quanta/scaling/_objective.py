@@ -1,7 +1,6 @@
 """What is minimised: a sum over points of a function of the error; and the likelihood that it stands for."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,23 +45,14 @@ class Objective:
             return size**2 / 2
         return np.where(size <= self.reach, size**2 / 2, self.reach * (size - self.reach / 2))
 
-    def weighted(self, weights: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """W ρ, as scipy wants it: of z = r², 2 ρ and its first two derivatives by z, (3, n)."""
-        reach = self.reach
-
-        def rho(z: np.ndarray) -> np.ndarray:
-            size = np.sqrt(z)
-            if math.isinf(reach):
-                return weights * np.stack([z, np.ones_like(z), np.zeros_like(z)])
-            far = size > reach
-            big = np.where(far, size, 1.0)
-            return weights * np.stack([
-                np.where(far, reach * (2 * size - reach), z),
-                np.where(far, reach / big, 1.0),
-                np.where(far, -reach / (2 * big**3), 0.0),
-            ])  # fmt: skip
-
-        return rho
+    def derivatives(self, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """ρ'(r); ρ''(r), 0 on the lines; and ρ'(r)/r, the bend of the parabola that touches ρ at r and lies above it."""
+        size = np.abs(errors)
+        if math.isinf(self.reach):
+            return errors, np.ones_like(errors), np.ones_like(errors)
+        near = size <= self.reach
+        parabola = self.reach / np.maximum(size, self.reach)
+        return parabola * errors, np.where(near, 1.0, 0.0), parabola
 
     def log_likelihood(self, errors: np.ndarray, weights: np.ndarray) -> float:
         r"""Of errors whose density is ∝ exp(-ρ(r)/τ), at the best τ: normal, or normal with the tails of Laplace."""

@@ -1,30 +1,23 @@
-"""From many guesses to the least of an objective."""
+"""From a law's many guesses to the least of an objective, and again for all that was drawn anew."""
 
-import contextlib
 import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
 
+from quanta.scaling._descent import descend
 from quanta.scaling._objective import Objective
+from quanta.scaling._points import Points
 from quanta.scaling.base import AbstractScalingLaw
 
-_STEPS = 60  # evaluations for each of the best guesses, as many as the square of the number of parameters,
-_KEPT, _MORE_STEPS = 5, 2000  # and of these so many to the end
-_NEAR = 1e-6  # of an objective: two ends are one and the same
-_ZERO = 1e-16  # of an objective, for each point: nothing is left
-
-
-class Points(NamedTuple):
-    """What a law is fitted to."""
-
-    x: np.ndarray
-    """(n_variables, n)."""
-    y: np.ndarray
-    """(n,)."""
-    weights: np.ndarray
-    """(n,)."""
+_GUESSED = 100  # points, at most, by which guesses are judged
+_ALIKE = 1e-3  # of an objective: two guesses are one and the same
+_ROUNDS = ((16, 6), (4, 12), (1, 24))  # so many of the best times the square of the number of parameters, and steps
+_KEPT, _STEPS = 2, 1000  # times the number of parameters: what is followed to its end, on all points
+_NEAR = 1e-6  # of an objective: two ends are one and the same,
+_APART = 0.02  # of an exponent: unless this differs
+_NOTHING = 1e-16  # of an objective, for each point: less is rounding
+_AGAIN, _MOST_NUMBERS = 200, 2_000_000  # steps from the estimate, for what was drawn anew; numbers at a time
 
 
 class Found(NamedTuple):
@@ -35,15 +28,11 @@ class Found(NamedTuple):
     objective: float
     """A sum over points."""
     converged: bool
-    """The search came to rest, at a least that more than one guess led to."""
-    n_starts: int
-    """Guesses followed,"""
-    n_agreeing: int
-    """and how many of them led here."""
+    """The search came to rest, where more than one guess led to, and all of them to the same exponents."""
 
 
-def search(law: AbstractScalingLaw, points: Points, objective: Objective, near: np.ndarray | None = None) -> Found:
-    """Follow the best guesses, or one, to where the objective is least.
+def search(law: AbstractScalingLaw, points: Points, objective: Objective) -> Found:
+    """Follow the law's best guesses to where the objective is least.
 
     Parameters
     ----------
@@ -53,66 +42,94 @@ def search(law: AbstractScalingLaw, points: Points, objective: Objective, near: 
         To these.
     objective : Objective
         What is to be least.
-    near : np.ndarray, shape (n_parameters,), optional
-        A guess, in the place of the law's own.
+
+    Returns
+    -------
+    Found
+        See there; nan where no guess has a number.
     """
-    problem = _Problem(law, points, objective)
-    starts = problem.screened(law.guesses(points.x, points.y) if near is None else near[None])
-    ends = sorted(problem.followed(starts, _STEPS), key=lambda end: end.cost)[:_KEPT]
-    ends = problem.followed([end.x for end in ends], _MORE_STEPS)
-    if not ends:
-        return Found(np.full(len(law.parameters), math.nan), math.inf, False, len(starts), 0)
-    best = min(ends, key=lambda end: end.cost)
-    agreeing = sum(end.cost <= best.cost * (1 + _NEAR) + _ZERO * points.y.size for end in ends)
-    rests = best.status > 0 or best.cost <= _ZERO * points.y.size
-    return Found(problem.values(best.x), float(best.cost), rests and agreeing > (near is None), len(ends), agreeing)
+    some, k = points.few(_GUESSED), len(law.parameters)
+    problem = _Coordinates(law, some, objective)
+    guesses = law.guesses(some.x, some.y)
+    z = problem.coordinates(guesses[np.isfinite(guesses).all(axis=1)])
+    z = _unlike(z, problem.costs(z, some.y, some.weights))
+    for followed, steps in _ROUNDS:
+        z = descend(problem, z[: followed * k**2], some.y[None], some.weights[None], steps).best_first()
+    problem = _Coordinates(law, points, objective)
+    ends = descend(problem, z[: _KEPT * k], points.y[None], points.weights[None], _STEPS)
+    if not np.isfinite(ends.cost).any():
+        return Found(np.full(k, math.nan), math.inf, False)
+    best = int(ends.cost.argmin())
+    same = ends.cost <= ends.cost[best] * (1 + _NEAR) + _NOTHING * points.weights.sum()
+    exponents = problem.values(ends.z[same])[:, [parameter.exponent for parameter in law.parameters]]
+    alike = np.ptp(exponents, axis=0) <= _APART * np.abs(exponents).max(axis=0)
+    converged = bool(ends.rests[best] and same.sum() > 1 and alike.all())
+    return Found(problem.values(ends.z[best]), float(ends.cost[best]), converged)
 
 
-class _Problem:
-    """A law, in coordinates that an optimiser likes: logarithms of what is above 0."""
+def search_again(
+    law: AbstractScalingLaw, points: Points, objective: Objective, near: np.ndarray, y: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Fits to losses or weights drawn anew, each from the estimate.
+
+    Parameters
+    ----------
+    law, points, objective
+        As in :func:`search`.
+    near : np.ndarray, shape (n_parameters,)
+        The estimate.
+    y, weights : np.ndarray, shape (n_drawn, n) or (1, n)
+        What was drawn.
+
+    Returns
+    -------
+    np.ndarray, shape (n_drawn, n_parameters)
+    """
+    problem, n = _Coordinates(law, points, objective), points.weights.size
+    y, weights = np.broadcast_arrays(y, weights)
+    size = max(1, _MOST_NUMBERS // (n * len(near)))
+    ends = []
+    for i in range(0, len(y), size):
+        part = slice(i, i + size)
+        z = np.repeat(problem.coordinates(near[None]), len(y[part]), axis=0)
+        ends.append(descend(problem, z, y[part], weights[part], _AGAIN).z)
+    return problem.values(np.concatenate(ends))
+
+
+def _unlike(z: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    """Guesses, the best first, without those as good as one before: points that do not tell them apart lead both to one end."""
+    order = np.argsort(costs, kind="stable")[: np.isfinite(costs).sum()]
+    new = np.diff(np.log(np.maximum(costs[order], 1e-300)), prepend=-np.inf) > _ALIKE
+    return z[order[new]]
+
+
+class _Coordinates:
+    """A law in coordinates that a search likes: logarithms of what is above 0, and losses in units of their median."""
 
     def __init__(self, law: AbstractScalingLaw, points: Points, objective: Objective) -> None:
-        self.law, self.points, self.objective = law, points, objective
+        self.law, self.x, self.objective = law, points.x, objective
         self.logs = np.array([p.lower >= 0 and not p.zero for p in law.parameters])
-        with np.errstate(divide="ignore"):
-            self.bounds = tuple(
-                np.array([math.log(edge) if log and edge > 0 else -math.inf if log else edge for edge, log in zip(edges, self.logs, strict=True)])
-                for edges in zip(*((p.lower, p.upper) for p in law.parameters), strict=True)
-            )  # fmt: skip
+        self.unit = np.array([np.median(points.y) if p.zero and not p.exponent else 1.0 for p in law.parameters])
+        ends = np.array([(p.lower, p.upper) for p in law.parameters]).T
+        self.low, self.high = self._of(ends)
 
-    def values(self, z: np.ndarray) -> np.ndarray:
-        return np.where(self.logs, np.exp(np.minimum(np.where(self.logs, z, 0.0), 700.0)), z)
+    def _of(self, values: np.ndarray) -> np.ndarray:
+        return np.where(self.logs, np.log(np.where(self.logs, np.maximum(values, 1e-300), 1.0)), values / self.unit)
 
     def coordinates(self, values: np.ndarray) -> np.ndarray:
-        z = np.where(self.logs, np.log(np.maximum(np.where(self.logs, values, 1.0), 1e-300)), values)
-        return np.clip(z, self.bounds[0] + 1e-9, self.bounds[1] - 1e-9)
+        """Of values (n_sets, n_parameters), within bounds."""
+        return np.clip(self._of(values), self.low, self.high)
 
-    def errors(self, z: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return self.objective.errors(self.law.loss(self.values(z), self.points.x), self.points.y)
+    def values(self, z: np.ndarray) -> np.ndarray:
+        """Of coordinates, the same shape."""
+        return np.where(self.logs, np.exp(np.where(self.logs, np.minimum(z, 700.0), 0.0)), z * self.unit)
 
-    def cost(self, z: np.ndarray) -> float:
-        cost = np.sum(self.points.weights * self.objective.cost(self.errors(z)))
-        return float(cost) if np.isfinite(cost) else math.inf
+    def errors(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Of coordinates (..., n_parameters) and losses that broadcast with (..., n): of the objective, (..., n)."""
+        with np.errstate(all="ignore"):
+            return self.objective.errors(self.law.loss(np.moveaxis(self.values(z), -1, 0)[..., None], self.x), y)
 
-    def screened(self, guesses: np.ndarray) -> list[np.ndarray]:
-        """Coordinates of the best guesses."""
-        usable = guesses[np.isfinite(guesses).all(axis=1)]
-        costs = [(self.cost(z), tuple(z)) for z in map(self.coordinates, usable)]
-        return [np.array(z) for cost, z in sorted(costs)[: len(self.logs) ** 2] if math.isfinite(cost)]
-
-    def followed(self, starts: list[np.ndarray], steps: int) -> list[optimize.OptimizeResult]:
-        """Where they lead; of those that do not run to where there is no number."""
-        ends = []
-        for z in starts:
-            with (
-                np.errstate(over="ignore", invalid="ignore", divide="ignore"),
-                contextlib.suppress(ValueError, np.linalg.LinAlgError),
-            ):
-                ends.append(
-                    optimize.least_squares(
-                        self.errors, z, bounds=self.bounds, loss=self.objective.weighted(self.points.weights), x_scale="jac",
-                        max_nfev=steps, xtol=1e-15, ftol=1e-14, gtol=1e-15,
-                    )
-                )  # fmt: skip
-        return ends
+    def costs(self, z: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The objective, (...,); inf where it has no number."""
+        cost = (weights * np.where(weights > 0, self.objective.cost(self.errors(z, y)), 0.0)).sum(axis=-1)
+        return np.where(np.isfinite(cost), cost, math.inf)

@@ -7,7 +7,7 @@ import numpy as np
 
 from quanta._checks import check_choice
 from quanta._errors import InputError
-from quanta.scaling.base import AbstractScalingLaw, Parameter, coefficients, combinations
+from quanta.scaling.base import AbstractScalingLaw, Parameter, Values, coefficients, combinations
 
 _EXPONENTS = np.array([0.05, 0.15, 0.3, 0.5, 0.8, 1.3])
 _MOST = 10.0
@@ -50,7 +50,7 @@ class Chinchilla(AbstractScalingLaw):
         each += [Parameter(f"alpha_{name}", upper=_MOST, exponent=True) for name in self.variables]
         return (*each, Parameter("E", zero=True)) if self.floor else tuple(each)
 
-    def loss(self, values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def loss(self, values: Values, x: np.ndarray) -> np.ndarray:
         """The formula."""
         n = len(self.variables)
         each = [values[i] * x[i] ** -values[n + i] for i in range(n)]
@@ -58,16 +58,11 @@ class Chinchilla(AbstractScalingLaw):
         return left + values[2 * n] if self.floor else left
 
     def guesses(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """On a grid of exponents; the rest is linear in a power of the loss."""
-        found = []
-        for alpha in combinations(*[_EXPONENTS] * len(self.variables)):
-            columns = [x[i] ** -one for i, one in enumerate(alpha)] + [np.ones_like(y)] * self.floor
-            scale = coefficients(np.stack(columns, axis=1), y)
-            n = len(alpha)
-            found.append(
-                [*np.maximum(scale[:n], 1e-6 * y.min() / np.array(columns[:n]).max(axis=1)), *alpha, *scale[n:]]
-            )
-        return np.array(found)
+        """On a grid of exponents; the rest is linear, but for a maximum, of which it is a beginning."""
+        alpha = combinations(*[_EXPONENTS] * len(self.variables))
+        linear = coefficients(x ** -alpha[..., None], y, offset="positive" if self.floor else "none")
+        n = len(self.variables)
+        return np.hstack([linear[:, :n], alpha, linear[:, n:]])
 
 
 @final
@@ -93,21 +88,18 @@ class Kaplan(AbstractScalingLaw):
         exponents = (Parameter(f"alpha_{name}", upper=_MOST, exponent=True) for name in self.variables)
         return (Parameter("N_c"), Parameter("D_c"), *exponents)
 
-    def loss(self, values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def loss(self, values: Values, x: np.ndarray) -> np.ndarray:
         """The formula."""
         n_c, d_c, alpha_n, alpha_d = values
         return ((n_c / x[0]) ** (alpha_n / alpha_d) + d_c / x[1]) ** alpha_d
 
     def guesses(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """On a grid of exponents; the rest is linear in a power of the loss."""
-        found = []
-        for alpha_n, alpha_d in combinations(_EXPONENTS, _EXPONENTS):
-            ratio = alpha_n / alpha_d
-            columns = np.stack([x[0] ** -ratio, 1 / x[1]], axis=1)
-            scale = coefficients(columns, y ** (1 / alpha_d))
-            scale = np.maximum(scale, 1e-6 * (y ** (1 / alpha_d)).min() / columns.max(axis=0))
-            found.append([scale[0] ** (1 / ratio), scale[1], alpha_n, alpha_d])
-        return np.array(found)
+        alpha_n, alpha_d = combinations(_EXPONENTS, _EXPONENTS).T[..., None]
+        ratio = alpha_n / alpha_d
+        columns = np.stack(np.broadcast_arrays(x[0] ** -ratio, 1 / x[1]), axis=1)
+        n_c, d_c = coefficients(columns, y ** (1 / alpha_d)).T[..., None]
+        return np.hstack([n_c ** (1 / ratio), d_c, alpha_n, alpha_d])
 
 
 @final
@@ -136,17 +128,15 @@ class OneExponent(AbstractScalingLaw):
         """Their names are those of the formula."""
         return Parameter("A"), Parameter("B"), Parameter("alpha", upper=_MOST, exponent=True), Parameter("E", zero=True)
 
-    def loss(self, values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def loss(self, values: Values, x: np.ndarray) -> np.ndarray:
         """The formula."""
         a, b, alpha, floor = values
         return floor + (a / x[0] + b * x[1] ** (-1 / (1 + alpha))) ** alpha
 
     def guesses(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """On a grid of exponents; the rest is linear in a power of the loss."""
-        found = []
-        for alpha, share in combinations(np.geomspace(0.05, 2.0, 12), np.array([0.0, 0.5, 0.8, 0.95])):
-            left = (y - share * y.min()) ** (1 / alpha)
-            columns = np.stack([1 / x[0], x[1] ** (-1 / (1 + alpha))], axis=1)
-            scale = np.maximum(coefficients(columns, left), 1e-6 * left.min() / columns.max(axis=0))
-            found.append([*scale, alpha, share * y.min()])
-        return np.array(found)
+        """On a grid of α and E; the rest is linear in a power of the loss."""
+        alpha, share = combinations(np.geomspace(0.05, 2.0, 12), np.array([0.0, 0.5, 0.8, 0.95])).T[..., None]
+        floor = share * y.min()
+        columns = np.stack(np.broadcast_arrays(1 / x[0], x[1] ** (-1 / (1 + alpha))), axis=1)
+        a, b = coefficients(columns, (y - floor) ** (1 / alpha)).T[..., None]
+        return np.hstack([a, b, alpha, floor])

@@ -1,10 +1,14 @@
 """What a scaling law promises: a formula for a loss, names and bounds of its parameters, and where to begin to fit it."""
 
 import abc
-from typing import NamedTuple
+import itertools
+from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import optimize
+
+_RIDGE = 1e-13  # of columns of length 1 and more: alike ones are told apart no further
+
+Values = np.ndarray | tuple[np.ndarray | float, ...]
 
 
 class Parameter(NamedTuple):
@@ -15,9 +19,9 @@ class Parameter(NamedTuple):
     """Where it may not go below: with 0 it is fitted as its logarithm, unless ``zero``."""
     upper: float = np.inf
     zero: bool = False
-    """It may be 0 or, where ``lower`` says so, less: it is fitted as it is."""
+    """It may be 0 or, where ``lower`` says so, less: it is fitted as it is, and but for an exponent it is a loss."""
     exponent: bool = False
-    """It is a scaling exponent: what an audit is about."""
+    """It is a scaling exponent: what all this is about."""
 
 
 class AbstractScalingLaw(abc.ABC):
@@ -40,12 +44,12 @@ class AbstractScalingLaw(abc.ABC):
         """What is fitted."""
 
     @abc.abstractmethod
-    def loss(self, values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def loss(self, values: Values, x: np.ndarray) -> np.ndarray:
         """The formula.
 
         Parameters
         ----------
-        values : np.ndarray, shape (n_parameters, ...)
+        values : np.ndarray, shape (n_parameters, ...), or tuple of as many
             Of the parameters.
         x : np.ndarray, shape (n_variables, ...)
             Above 0.
@@ -73,27 +77,49 @@ class AbstractScalingLaw(abc.ABC):
         """
 
 
-def combinations(*axes: np.ndarray) -> list[tuple[float, ...]]:
-    """Every combination of values, one from each axis."""
-    return list(zip(*(axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")), strict=True))
+def combinations(*axes: np.ndarray) -> np.ndarray:
+    """Every combination of values, one from each axis, (n_combinations, n_axes)."""
+    return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
 
 
-def coefficients(columns: np.ndarray, y: np.ndarray, *, free: int = 0) -> np.ndarray:
-    """Least squares of the relative error with coefficients of 0 or more, but for the last ``free``.
+def coefficients(
+    columns: np.ndarray, y: np.ndarray, *, offset: Literal["free", "positive", "none"] = "none"
+) -> np.ndarray:
+    """By what to multiply columns, and what to add, for the least squares of the relative error.
+
+    Every subset of what may be missing is tried: exact, and for many sets of columns at once (Lawson and Hanson 1974, chapter 23,
+    for why the best of them is the best with coefficients of 0 or more).
 
     Parameters
     ----------
-    columns : np.ndarray, shape (n, n_columns)
-        What is added up.
-    y : np.ndarray, shape (n,)
+    columns : np.ndarray, shape (n_sets, n_columns, n)
+        What is added up, with coefficients above 0: of a column that is better missing, a millionth of what it could explain.
+    y : np.ndarray, shape (n,) or (n_sets, n)
         The sum, above 0.
+    offset : {"free", "positive", "none"}
+        Whether a constant is added: of either sign, of 0 or more, or none.
 
     Returns
     -------
-    np.ndarray, shape (n_columns,)
+    np.ndarray, shape (n_sets, n_columns), or with an offset (n_sets, n_columns + 1)
     """
-    scale = np.maximum(np.abs(columns).max(axis=0), 1e-300)
-    lower = np.zeros(columns.shape[1])
-    lower[columns.shape[1] - free :] = -np.inf
-    found = optimize.lsq_linear(columns / scale / y[:, None], np.ones_like(y), (lower, np.inf), method="bvls")
-    return found.x / scale
+    all_columns = columns if offset == "none" else np.concatenate([columns, np.ones_like(columns[:, :1])], axis=1)
+    n_sets, n_columns = all_columns.shape[:2]
+    scale = np.maximum(np.abs(all_columns / y[..., None, :]).max(axis=-1), 1e-300)
+    scaled = all_columns / y[..., None, :] / scale[..., None]
+    best, left = np.zeros((n_sets, n_columns)), np.full(n_sets, np.inf)
+    for kept in itertools.product((False, True), repeat=n_columns):
+        some = np.flatnonzero(kept)
+        if not some.size or (offset == "free" and not kept[-1]):
+            continue
+        part = scaled[:, some]
+        square = np.einsum("gin,gjn->gij", part, part) + _RIDGE * np.eye(some.size)
+        found = np.linalg.solve(square, part.sum(axis=-1)[..., None])[..., 0]
+        wrong = (found[:, : len(some) - (offset == "free")] < 0).any(axis=1)
+        rest = np.where(wrong, np.inf, np.sum((np.einsum("gi,gin->gn", found, part) - 1) ** 2, axis=-1))
+        better = rest < left
+        left = np.where(better, rest, left)
+        best[better] = 0.0
+        best[np.ix_(better, some)] = found[better]
+    best[:, : columns.shape[1]] = np.maximum(best[:, : columns.shape[1]], 1e-6)
+    return best / scale

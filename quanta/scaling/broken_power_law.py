@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from quanta.scaling.base import AbstractScalingLaw, Parameter, coefficients, combinations
+from quanta.scaling.base import AbstractScalingLaw, Parameter, Values, coefficients, combinations
 
 _MOST = 20.0
 _ALPHAS = np.array([0.0, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8])
@@ -40,20 +40,18 @@ class BrokenPowerLaw(AbstractScalingLaw):
         """A, α, E, β, x_b and f."""
         return (
             Parameter("A"), Parameter("alpha", -_MOST, _MOST, zero=True, exponent=True), Parameter("E", zero=True),
-            Parameter("beta", -_MOST, _MOST, zero=True), Parameter("x_b"), Parameter("f", 1e-3, _MOST),
+            Parameter("beta", -_MOST, _MOST, zero=True, exponent=True), Parameter("x_b"), Parameter("f", 1e-3, _MOST),
         )  # fmt: skip
 
-    def loss(self, values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def loss(self, values: Values, x: np.ndarray) -> np.ndarray:
         """As above, formed in logarithms."""
         scale, alpha, floor, beta, turn, f = values
         return floor + scale * np.exp(-alpha * np.log(x[0]) - beta * f * np.logaddexp(0.0, np.log(x[0] / turn) / f))
 
     def guesses(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """On a grid of all but A and E (c and H), which are linear."""
-        turns = np.geomspace(x[0].min(), 4 * x[0].max(), 12)
-        found = []
-        for alpha, beta, turn, f in combinations(_ALPHAS, _BETAS, turns, _WIDTHS):
-            shape = self.loss(np.array([1.0, alpha, 0.0, beta, turn, f]), x)
-            scale, floor = coefficients(np.stack([shape, np.ones_like(y)], axis=1), y)
-            found.append([max(scale, 1e-9 * y.min() / shape.max()), alpha, floor, beta, turn, f])
-        return np.array(found)
+        """On a grid of all but A and E, which are linear."""
+        turns = np.geomspace(x[0].min(), 4 * x[0].max(), 20)
+        alpha, beta, turn, f = combinations(_ALPHAS, _BETAS, turns, _WIDTHS).T[..., None]
+        shape = self.loss((1.0, alpha, 0.0, beta, turn, f), x)
+        scale, floor = coefficients(shape[:, None], y, offset="positive").T[..., None]
+        return np.hstack([scale, alpha, floor, beta, turn, f])

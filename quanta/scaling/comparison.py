@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import optimize
 
 from quanta._errors import InputError
+from quanta.scaling._points import X, arranged
 from quanta.scaling.base import AbstractScalingLaw
-from quanta.scaling.fitting import Fit, X, arranged, fit
+from quanta.scaling.fitting import Fit, ends_of, fit
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_GRID = 400  # splits of a budget, before the best is refined
-_FAR = 12.0  # nats either side of an even split
+_FAR, _CLOSE = 12.0, 1e-7  # nats either side of an even split: where the search for the best begins, and ends
+_GRID = 60  # splits at a time
 
 
 def compare(
@@ -119,47 +119,37 @@ def frontier(
         )
     if not (np.all(np.isfinite(budget)) and np.all(budget > 0) and budget.size and cost > 0):
         raise InputError("budgets and cost must be finite numbers above 0.")
-    best = _splits(found.law, np.array([*found.estimate.values()]), budget / cost, free, fixed)
-    data = {name: ("compute", values) for name, values in zip((*free, "loss"), best, strict=True)}
+    values = np.vstack([np.array([*found.estimate.values()]), found.replicates])  # the estimate first
+    split = _splits(found.law, values, budget / cost, free, fixed)
+    data = {name: ("compute", row) for name, row in zip((*free, "loss"), split[:, 0], strict=True)}
     if len(found.replicates):
-        each = np.stack([_splits(found.law, values, budget / cost, free, fixed) for values in found.replicates])
-        ends = np.nanquantile(each, [(1 - found.confidence) / 2, (1 + found.confidence) / 2], axis=0)
+        low, high = np.quantile(split[:, 1:], ends_of(found.confidence), axis=1)
         for i, name in enumerate((*free, "loss")):
-            data |= {f"{name}_low": ("compute", ends[0, i]), f"{name}_high": ("compute", ends[1, i])}
+            data |= {f"{name}_low": ("compute", low[i]), f"{name}_high": ("compute", high[i])}
     attrs = {}
     if budget.size > 1:
-        attrs = {
-            f"exponent_{name}": float(np.polyfit(np.log(budget), np.log(row), 1)[0])
-            for name, row in zip(free, best, strict=False)
-        }
+        slopes = np.polyfit(np.log(budget), np.log(split[:2, 0]).T, 1)[0]
+        attrs = {f"exponent_{name}": float(slope) for name, slope in zip(free, slopes, strict=True)}
     return xr.Dataset(data, {"compute": budget}, attrs)
 
 
 def _splits(
     law: AbstractScalingLaw, values: np.ndarray, products: np.ndarray, free: list[str], fixed: dict[str, float]
 ) -> np.ndarray:
-    """Of each product of the two, the best of either, and the loss, (3, n)."""
-    return np.stack([_split(law, values, product, free, fixed) for product in products], axis=1)
+    """Of sets of parameters (n_sets, n_parameters) and products of the two (n,): the best of either, and the loss, (3, n_sets, n)."""
+    columns, root = values.T[:, :, None, None], np.sqrt(products)[:, None]
 
-
-def _split(
-    law: AbstractScalingLaw, values: np.ndarray, product: float, free: list[str], fixed: dict[str, float]
-) -> np.ndarray:
     def loss(log_ratio: np.ndarray) -> np.ndarray:
-        pair = {free[0]: np.sqrt(product) * np.exp(log_ratio), free[1]: np.sqrt(product) * np.exp(-log_ratio)}
-        rows = np.stack([np.broadcast_to((pair | fixed)[name], np.shape(log_ratio)) for name in law.variables])
-        return law.loss(values.reshape(-1, *[1] * np.ndim(log_ratio)), rows)
+        """Of splits that broadcast with (n_sets, n, n_splits)."""
+        given = {free[0]: root * np.exp(log_ratio), free[1]: root * np.exp(-log_ratio)} | fixed
+        return law.loss(columns, np.stack(np.broadcast_arrays(*(given[name] for name in law.variables))))
 
-    grid = np.linspace(-_FAR, _FAR, _GRID)
-    middle = grid[int(np.nanargmin(loss(grid)))]
-    width = grid[1] - grid[0]
-    end = optimize.minimize_scalar(
-        lambda at: float(loss(np.array(at))),
-        bounds=(middle - width, middle + width),
-        method="bounded",
-        options={"xatol": 1e-9},
-    )
-    return np.array([np.sqrt(product) * np.exp(end.x), np.sqrt(product) * np.exp(-end.x), end.fun])
+    middle, width = np.zeros((len(values), products.size, 1)), _FAR
+    while width > _CLOSE:
+        grid = middle + np.linspace(-width, width, _GRID)
+        middle = np.take_along_axis(grid, np.nanargmin(loss(grid), axis=-1)[..., None], axis=-1)
+        width *= 3 / _GRID
+    return np.stack([root * np.exp(middle), root * np.exp(-middle), loss(middle)])[..., 0]
 
 
 def _held_out(x: np.ndarray, held_out: float | np.ndarray) -> np.ndarray:

@@ -12,10 +12,11 @@ from scipy import interpolate
 from quanta._checks import check_choice
 from quanta._errors import InputError
 from quanta.frequencies import AbstractFrequencies
-from quanta.scaling.base import AbstractScalingLaw, Parameter, coefficients
+from quanta.scaling.base import AbstractScalingLaw, Parameter, Values, coefficients
 
 _SHAPES = ("step", "exponential", "multilinear")
 _KNOTS = 400
+_GUESSES = 40
 _BLOCK = 4_000_000  # numbers at a time
 
 
@@ -65,22 +66,17 @@ class FiniteSum(AbstractScalingLaw):
         """c, H and E."""
         return Parameter("c"), Parameter("H"), Parameter("E", zero=True)
 
-    def loss(self, values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def loss(self, values: Values, x: np.ndarray) -> np.ndarray:
         """E + H Σ p_k g, from a table."""
         return values[2] + values[1] * _sum(self)(np.log(x[0] / values[0]))
 
     def guesses(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """On a grid of all but A and E (c and H), which are linear."""
-        p, found = self.frequencies.probabilities(), []
-        low, high = (
-            (x[0].min() / p.size, x[0].max()) if self.by == "rank" else (p.min() * x[0].min(), p.max() * x[0].max())
-        )
-        for c in np.geomspace(low, high, 40):
-            falls = self.loss(np.array([c, 1.0, 0.0]), x)
-            height, floor = coefficients(np.stack([falls, np.ones_like(y)], axis=1), y)
-            if height > 0:
-                found.append([c, height, floor])
-        return np.array(found)
+        """On a grid of c; H and E are linear."""
+        p = self.frequencies.probabilities()
+        first, last = (1.0, 1 / p.size) if self.by == "rank" else (p.max(), p[p > 0].min())
+        c = np.geomspace(last * x[0].min(), first * x[0].max(), _GUESSES)[:, None]
+        falls = self.loss((c, 1.0, 0.0), x)
+        return np.hstack([c, coefficients(falls[:, None], y, offset="positive")])
 
     def left(self, u: np.ndarray) -> np.ndarray:
         """g, of any shape: how much of a subtask's loss is left after u times what halves it."""

@@ -1,21 +1,29 @@
 """A law fitted to losses: estimates, how sure they are, and where they cannot be trusted."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
 
 from quanta._checks import check_choice, check_whole
 from quanta._errors import InputError
-from quanta.scaling import _doubts
+from quanta.scaling._doubts import doubted
 from quanta.scaling._objective import Objective
-from quanta.scaling._search import Found, Points, search
+from quanta.scaling._points import (
+    Points,
+    Window,
+    X,
+    arrange,
+    arranged,
+    check_above_0,
+    drawn_points,
+    drawn_seeds,
+    inside,
+)
+from quanta.scaling._search import Found, search, search_again
 from quanta.scaling.base import AbstractScalingLaw
 
-Window = tuple[float, float] | Mapping[str, tuple[float, float]]
-X = np.ndarray | Mapping[str, np.ndarray]
 _AT_BOUND = 1e-5
 _BOOTSTRAPS = ("points", "seeds")
 
@@ -62,11 +70,9 @@ class Fit:
     def covariance(self) -> np.ndarray:
         """(n_parameters, n_parameters), over the bootstrap; nan without one."""
         n = len(self.estimate)
-        return (
-            np.cov(self.replicates, rowvar=False).reshape(n, n)
-            if len(self.replicates) > 1
-            else np.full((n, n), math.nan)
-        )
+        if len(self.replicates) < 2:
+            return np.full((n, n), math.nan)
+        return np.cov(self.replicates, rowvar=False).reshape(n, n)
 
     @property
     def trusted(self) -> bool:
@@ -83,7 +89,7 @@ class Fit:
         if not len(self.replicates):
             return np.full(at.shape[1], math.nan), np.full(at.shape[1], math.nan)
         losses = self.law.loss(self.replicates.T[:, :, None], at[:, None, :])
-        low, high = np.nanquantile(losses, _ends(self.confidence), axis=0)
+        low, high = np.nanquantile(losses, ends_of(self.confidence), axis=0)
         return low, high
 
     def report(self) -> str:
@@ -103,6 +109,11 @@ class Fit:
         return "\n".join([*lines, *(f"  caution: {warning}" for warning in self.warnings)])
 
 
+def ends_of(confidence: float) -> list[float]:
+    """The two quantiles between which so much lies."""
+    return [(1 - confidence) / 2, (1 + confidence) / 2]
+
+
 def fit(
     law: AbstractScalingLaw,
     x: X,
@@ -116,7 +127,6 @@ def fit(
     n_bootstrap: int = 200,
     confidence: float = 0.95,
     seed: int = 0,
-    resampled: str | None = None,
 ) -> Fit:
     """Fit a scaling law, from many starts.
 
@@ -145,8 +155,6 @@ def fit(
         Of the intervals.
     seed : int
         Of the bootstrap.
-    resampled : str, optional
-        What was drawn anew in losses given, for the report.
 
     Returns
     -------
@@ -167,143 +175,86 @@ def fit(
     (0.5, -0.01, True)
     """
     measure = Objective(name=objective, delta=delta)
-    at, losses = arranged(law, x), np.atleast_2d(np.asarray(y, dtype=np.float64))
-    again = (
-        np.empty((0, losses.shape[1])) if bootstrap is None or isinstance(bootstrap, str) else np.atleast_2d(bootstrap)
-    )
-    weight = np.ones(losses.shape[1]) if weights is None else np.asarray(weights, dtype=np.float64)
-    _check(law, at, losses, weight, again)
+    points = arrange(law, x, y, weights)
     if not 0 < confidence < 1:
         raise InputError(f"confidence is {confidence}; expected a share between 0 and 1.")
-    inside = _inside(law, at, window) & (weight > 0)
-    at, losses, weight, again = at[:, inside], losses[:, inside], weight[inside], again[:, inside]
-    if at.shape[1] < len(law.parameters):
+    used = inside(law, points.x, window) & (points.weights > 0)
+    if used.sum() < len(law.parameters):
         raise InputError(
-            f"{at.shape[1]} points are in the window; expected at least {len(law.parameters)}, as many as {law} has parameters."
+            f"{used.sum()} points are in the window; expected at least {len(law.parameters)}, as many as {law} has parameters."
         )
-    points = Points(at, losses.mean(axis=0), weight)
+    again, resampled = _resampling(bootstrap, points, used, n_bootstrap, seed)
+    points = points.only(used)
     found = search(law, points, measure)
+    replicates = np.empty((0, len(law.parameters)))
+    if again is not None and np.isfinite(found.objective):
+        replicates = search_again(law, points, measure, found.values, *again)
+    fitted = _fit(law, points, found, measure, replicates, confidence, resampled)
+    return doubted(fitted, points)
+
+
+def _resampling(
+    bootstrap: str | np.ndarray | None, points: Points, used: np.ndarray, n: int, seed: int
+) -> tuple[tuple[np.ndarray, np.ndarray] | None, str]:
+    """Losses and weights, drawn anew, of the points used; and of what that is a bootstrap."""
+    some, rng = points.only(used), np.random.default_rng(seed)
+    if bootstrap is None:
+        return None, "nothing"
     if isinstance(bootstrap, str):
         check_choice("bootstrap", bootstrap, _BOOTSTRAPS)
-        check_whole("n_bootstrap", n_bootstrap)
-        drawn = _drawn(bootstrap, points, losses, n_bootstrap, np.random.default_rng(seed))
-    else:
-        drawn = [points._replace(y=one) for one in again]
-    replicates = [
-        one.values for some in drawn if np.isfinite((one := search(law, some, measure, found.values)).values).all()
-    ]
-    made = np.array(replicates).reshape(-1, len(law.parameters))
-    of = resampled or (bootstrap if isinstance(bootstrap, str) else "losses given" if len(again) else "nothing")
-    return _fit(law, points, found, measure, made, confidence=confidence, resampled=of)
-
-
-def arranged(law: AbstractScalingLaw, x: X) -> np.ndarray:
-    """X as rows in the order of the law's variables, (n_variables, n).
-
-    Raises
-    ------
-    InputError
-        If one is missing, unknown, or of another shape.
-    """
-    if isinstance(x, Mapping):
-        missing = [name for name in law.variables if name not in x]
-        if missing:
-            raise InputError(
-                f"x has {', '.join(map(str, x)) or 'nothing'}; expected {', '.join(law.variables)}, which {law} depends on."
-            )
-        rows = np.stack(np.broadcast_arrays(*(np.asarray(x[name], dtype=np.float64) for name in law.variables)))
-    else:
-        rows = np.atleast_2d(np.asarray(x, dtype=np.float64))
-    if rows.ndim != 2 or rows.shape[0] != len(law.variables):
-        raise InputError(
-            f"x has shape {rows.shape}; expected {len(law.variables)} rows, for {', '.join(law.variables)}."
-        )
-    return rows
-
-
-def _check(law: AbstractScalingLaw, x: np.ndarray, y: np.ndarray, weights: np.ndarray, again: np.ndarray) -> None:
-    """Refuse points that are none."""
-    for name, array in (("y", y), ("weights", weights), ("bootstrap", again)):
-        if array.shape[-1] != x.shape[1] or array.ndim > 2:
-            raise InputError(f"{name} has shape {array.shape}; expected {x.shape[1]} points, as many as x.")
-    for name, row in (*zip(law.variables, x, strict=True), *(("the loss", row) for row in (*y, *again))):
-        wrong = ~(np.isfinite(row) & (row > 0))
-        if wrong.any():
-            i = int(wrong.argmax())
-            raise InputError(
-                f"{name} is {row[i]} at point {i}; expected finite numbers above 0. Leave out such points."
-            )
-    if not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise InputError("weights are negative or not finite; expected numbers of 0 or more.")
-
-
-def _inside(law: AbstractScalingLaw, x: np.ndarray, window: Window | None) -> np.ndarray:
-    """Which points lie in the window, (n,)."""
-    if window is None:
-        return np.ones(x.shape[1], dtype=bool)
-    spans = window if isinstance(window, Mapping) else {law.variables[0]: window}
-    if not isinstance(window, Mapping) and len(law.variables) > 1:
-        raise InputError(f"window is {window}; expected one for each of {', '.join(law.variables)}, by name.")
-    unknown = [name for name in spans if name not in law.variables]
-    if unknown:
-        raise InputError(f"window is of {', '.join(unknown)}; expected some of {', '.join(law.variables)}.")
-    rows = dict(zip(law.variables, x, strict=True))
-    return np.logical_and.reduce([(rows[name] >= low) & (rows[name] <= high) for name, (low, high) in spans.items()])
-
-
-def _drawn(what: str, points: Points, losses: np.ndarray, n: int, rng: np.random.Generator) -> list[Points]:
-    """Points, or the mean of seeds, drawn anew."""
-    if what == "seeds":
-        if len(losses) < 2:
-            raise InputError(
-                "bootstrap is 'seeds', and y has one seed; expected y of shape (n_seeds, n) with two or more."
-            )
-        return [points._replace(y=losses[rng.integers(len(losses), size=len(losses))].mean(axis=0)) for _ in range(n)]
-    total = points.y.size
-    counts = (np.bincount(rng.integers(total, size=total), minlength=total) for _ in range(n))
-    return [points._replace(weights=points.weights * count) for count in counts]
-
-
-def _ends(confidence: float) -> list[float]:
-    return [(1 - confidence) / 2, (1 + confidence) / 2]
+        check_whole("n_bootstrap", n)
+        if bootstrap == "points":
+            return (some.y[None], drawn_points(some, n, rng)), bootstrap
+        return (drawn_seeds(some, n, rng), some.weights[None]), bootstrap
+    losses = np.atleast_2d(np.asarray(bootstrap, dtype=np.float64))
+    if losses.shape[1:] != used.shape:
+        raise InputError(f"bootstrap has shape {losses.shape}; expected (n_bootstrap, {used.size}), as many as x.")
+    check_above_0("a loss drawn anew", losses)
+    return (losses[:, used], some.weights[None]), "losses given"
 
 
 def _fit(
-    law: AbstractScalingLaw, points: Points, found: Found, objective: Objective, replicates: np.ndarray, **told: Any
+    law: AbstractScalingLaw,
+    points: Points,
+    found: Found,
+    measure: Objective,
+    replicates: np.ndarray,
+    confidence: float,
+    resampled: str,
 ) -> Fit:
-    """What was found, and what is to be said of it."""
+    """What was found, in the words of the law."""
     names = [parameter.name for parameter in law.parameters]
-    errors = objective.errors(law.loss(found.values, points.x), points.y)
-    likely, n, k = (
-        objective.log_likelihood(errors, points.weights),
-        points.y.size,
-        len(names) + 1,
-    )  # the scatter is one too
-    ends = (
-        np.nanquantile(replicates, _ends(told["confidence"]), axis=0)
-        if len(replicates)
-        else np.full((2, len(names)), math.nan)
-    )
-    fitted = Fit(
-        law=law, estimate={name: float(value) for name, value in zip(names, found.values, strict=True)},
-        interval={name: (float(low), float(high)) for name, low, high in zip(names, *ends, strict=True)},
-        objective=objective.name, total=found.objective, n=n,
+    errors = measure.errors(law.loss(found.values, points.x), points.y)
+    n, k = points.y.size, len(names) + 1  # the scatter is one too
+    likely = measure.log_likelihood(errors, points.weights)
+    ends = np.full((2, len(names)), math.nan)
+    if len(replicates):
+        ends = np.quantile(replicates, ends_of(confidence), axis=0)
+    return Fit(
+        law=law,
+        estimate=dict(zip(names, found.values.tolist(), strict=True)),
+        interval=dict(zip(names, map(tuple, ends.T.tolist()), strict=True)),
+        confidence=confidence,
+        resampled=resampled,
+        objective=measure.name,
+        total=found.objective,
+        n=n,
         window={name: (float(row.min()), float(row.max())) for name, row in zip(law.variables, points.x, strict=True)},
-        aic=2 * k - 2 * likely, bic=k * math.log(n) - 2 * likely, at_bound=_at_bound(law, found.values),
-        converged=bool(found.converged), warnings=(), errors=errors, replicates=replicates, **told,
-    )  # fmt: skip
-    return _doubts.doubted(fitted, points)
+        aic=2 * k - 2 * likely,
+        bic=k * math.log(n) - 2 * likely,
+        at_bound=_at_bound(law, found.values, float(np.median(points.y))),
+        converged=found.converged,
+        warnings=(),
+        errors=errors,
+        replicates=replicates,
+    )
 
 
-def _at_bound(law: AbstractScalingLaw, values: np.ndarray) -> tuple[str, ...]:
-    """Names of parameters at the end of their range."""
-    found = []
-    for parameter, value in zip(law.parameters, values, strict=True):
-        scale = max(abs(value), 1e-12)
-        if parameter.zero and parameter.lower == 0:
-            near = value < _AT_BOUND * 1e-3
-        else:
-            near = value - parameter.lower < _AT_BOUND * scale
-        if near or parameter.upper - value < _AT_BOUND * scale:
-            found.append(parameter.name)
-    return tuple(found)
+def _at_bound(law: AbstractScalingLaw, values: np.ndarray, loss: float) -> tuple[str, ...]:
+    """Names of parameters at the end of their range: of what may be 0, within so much of 1, or of a median loss."""
+    return tuple(
+        parameter.name
+        for parameter, value in zip(law.parameters, values, strict=True)
+        if min(value - parameter.lower, parameter.upper - value)
+        < _AT_BOUND * max(abs(value), (1.0 if parameter.exponent else loss) if parameter.zero else 0.0)
+    )

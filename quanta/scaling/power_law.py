@@ -6,7 +6,7 @@ from typing import Literal, final
 import numpy as np
 
 from quanta._checks import check_choice
-from quanta.scaling.base import AbstractScalingLaw, Parameter, coefficients
+from quanta.scaling.base import AbstractScalingLaw, Parameter, Values, coefficients
 
 _EXPONENTS = np.geomspace(0.01, 3.0, 24)
 _MOST = 10.0  # of an exponent
@@ -46,18 +46,12 @@ class PowerLaw(AbstractScalingLaw):
             return found
         return (*found, Parameter("E", -np.inf if self.offset == "free" else 0.0, zero=True))
 
-    def loss(self, values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    def loss(self, values: Values, x: np.ndarray) -> np.ndarray:
         """A x^-α + E."""
         fallen = values[0] * x[0] ** -values[1]
         return fallen if self.offset == "none" else fallen + values[2]
 
     def guesses(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """On a grid of all but A and E (c and H), which are linear."""
-        found = []
-        for alpha in _EXPONENTS:
-            columns = np.stack([x[0] ** -alpha, np.ones_like(y)], axis=1)
-            scale, *offset = coefficients(
-                columns[:, : 1 if self.offset == "none" else 2], y, free=self.offset == "free"
-            )
-            found.append([scale, alpha, *offset])
-        return np.array(found)
+        """On a grid of α; A and E are linear."""
+        linear = coefficients(x[0] ** -_EXPONENTS[:, None, None], y, offset=self.offset)
+        return np.column_stack([linear[:, 0], _EXPONENTS, linear[:, 1:]])
