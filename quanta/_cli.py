@@ -28,7 +28,7 @@ from quanta._output import Output, output
 
 __all__ = ["COMMANDS", "Common", "Output", "Parsed", "console", "main", "output", "parse"]
 
-COMMANDS = ("simulate", "train", "composition", "compare", "plan", "discovery")
+COMMANDS = ("simulate", "train", "composition", "compare", "plan", "discovery", "sweep")
 
 Families = Mapping[str, tuple[Mapping[str, type], str]]  # choice → (its members, the default)
 

@@ -35,7 +35,8 @@ RESERVED = {
         "_plot_views.py",
     ),
     "bokeh": ("report.py",),
-    "dask": ("sweep.py",),
+    "dask": ("sweep.py", "_sweep_cluster.py"),
+    "distributed": ("sweep.py", "_sweep_cluster.py"),
 }
 HEAVY = ("numba", "torch", "xarray", "scipy", "matplotlib")
 
