@@ -216,7 +216,7 @@ class Run:
             },
         )  # fmt: skip
         ds = ds.assign({name: (("subtask", dim), known) for name, (dim, known) in learner.facts(self.state).items()})
-        for name in ds.data_vars.keys() & learner.meanings:
+        for name in learner.meanings.keys() & {*map(str, ds.data_vars)}:
             ds[name].attrs["long_name"] = learner.meanings[name]
         return ds
 
