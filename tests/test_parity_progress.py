@@ -15,6 +15,7 @@ from quanta._errors import InputError
 from quanta.frequencies import Zipf
 from quanta.learners import _parity_data as data
 from quanta.learners import _parity_engine as engine
+from quanta.learners._parity_state import at_start
 from quanta.learners.parity_network import ParityNetwork
 
 N_STRINGS = 2**20  # so that a Fourier coefficient is known to 0.001
@@ -61,7 +62,7 @@ def test_the_fourier_gap_of_a_majority_is_half_of_the_closed_form_in_signs(k):
     sign = rng.choice([-1, 1], size=n)  # w · s > 0 of the signs s = 1 - 2 x is a majority of w s
     weights = weights_of(learner, state)
     weights.bits[:, 0], weights.bias[:], weights.controls[:] = -2 * sign, sign.sum(), 0
-    layers = engine.blocked(weights.each(np.float32)).each(lambda array: np.stack([array] + 2 * [np.zeros_like(array)]))
+    layers = at_start(engine.blocked(weights.each(np.float32)))
     found = learner.measure(state._replace(**layers._asdict()))["fourier_gap"]
     below = majority(n, k - 1) / 2 if k > 1 else 0.5  # of no bit at all: how often it is active
     assert found == pytest.approx(below - majority(n, k + 1) / 2, abs=0.005)

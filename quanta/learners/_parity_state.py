@@ -62,6 +62,17 @@ class Network(NamedTuple):
         return Weights(*(getattr(self, name)[i] for name in Weights._fields))
 
 
+def at_start(weights: Weights) -> Weights:
+    """Weights in three layers, as a network has them before the first step; moments of 0 take no memory until they move."""
+
+    def layered(array: np.ndarray) -> np.ndarray:
+        layers = np.zeros((3, *array.shape), array.dtype)
+        layers[0] = array
+        return layers
+
+    return weights.each(layered)
+
+
 class Look(NamedTuple):
     """How a network is looked at."""
 

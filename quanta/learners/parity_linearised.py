@@ -13,7 +13,7 @@ from quanta.learners import _parity_reference as reference
 from quanta.learners import _parity_tangent as tangent
 from quanta.learners._parity_control import AbstractParityControl, check_rate, sigmoid
 from quanta.learners._parity_reference import Weights
-from quanta.learners._parity_state import Diverged, Network
+from quanta.learners._parity_state import Diverged, Network, at_start
 from quanta.learners.base import Overflow, checked, moment
 from quanta.learners.parity_network import ParityNetwork
 
@@ -72,8 +72,7 @@ class ParityLinearised(AbstractParityControl):
         """
         p = checked(self, frequencies, dynamics, batch_size)
         begun = self.network.start(p, rng, batch_size=batch_size)
-        layers = self._first(begun).each(lambda array: np.stack([array, np.zeros_like(array), np.zeros_like(array)]))
-        return begun._replace(**layers._asdict())
+        return begun._replace(**at_start(self._first(begun))._asdict())
 
     def advance(self, state: Network, time: int) -> Network:
         """State after that many steps in all, made one by one.

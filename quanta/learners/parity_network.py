@@ -12,7 +12,7 @@ from quanta._checks import check_above, check_whole
 from quanta._errors import InputError
 from quanta.learners import _parity_data as data
 from quanta.learners import _parity_reference as reference
-from quanta.learners._parity_state import Diverged, Look, Network
+from quanta.learners._parity_state import Diverged, Look, Network, at_start
 from quanta.learners.base import LATEST, AbstractLearner, Overflow, Truth, checked, moment, no_steps
 
 _TILE = 64  # strings to a word: test sets are whole words
@@ -181,8 +181,9 @@ class ParityNetwork(AbstractLearner):
     def smaller(self) -> dict[str, tuple[int, AbstractLearner]]:
         """Its width, its depth, its test strings."""
         return {
-            name: (getattr(self, name), dataclasses.replace(self, **{name: least}))
-            for name, least in {"width": 1, "depth": 1, "n_test": _TILE}.items()
+            "width": (self.width, dataclasses.replace(self, width=1)),
+            "depth": (self.depth, dataclasses.replace(self, depth=1)),
+            "n_test": (self.n_test, dataclasses.replace(self, n_test=_TILE)),
         }
 
     def kinds(self, n_subtasks: int) -> list[str] | None:
@@ -226,8 +227,7 @@ class ParityNetwork(AbstractLearner):
         p = checked(self, frequencies, dynamics, batch_size)
         subtasks = self._parities(p.size, rng)
         keys = rng.integers(2**64, size=4, dtype=np.uint64)
-        first = self._path.begun(self._first(keys, subtasks.n_controls))
-        layers = first.each(lambda array: np.stack([array, np.zeros_like(array), np.zeros_like(array)]))
+        layers = at_start(self._path.begun(self._first(keys, subtasks.n_controls)))
         return Network(
             p, np.array(0), np.zeros(p.size, dtype=np.int64), np.array(batch_size), *subtasks, keys, *data.alias_table(p),
             np.zeros(subtasks.n_controls if self._fast else 0, dtype=np.int64), *layers,
