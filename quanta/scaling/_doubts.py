@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 _FEW = 3  # points for each parameter
 _SHORT = 1.0  # decades of x
-_ALIKE = 0.5  # correlation of an error with the next
+_ALIKE = 0.3  # correlation of an error with the next,
+_BY_CHANCE = 2.6  # and in units of what it is by chance: less than this (p = .005)
 _VAGUE = 0.5  # half the interval of an exponent, of the exponent
 _LEAST = 8  # points, to speak of neighbours
 _ROUNDING = 1e-24  # of a squared error
@@ -59,7 +60,7 @@ def _of_neighbours(errors: np.ndarray) -> list[str]:
     errors = errors - errors.mean()
     power = float(np.sum(errors**2))
     alike = float(np.sum(errors[1:] * errors[:-1])) / power if power > _ROUNDING * errors.size else 0.0
-    if alike <= _ALIKE:
+    if alike <= max(_ALIKE, _BY_CHANCE / math.sqrt(errors.size)):
         return []
     return [
         f"errors of neighbours are alike (correlation {alike:.2f}): points are not independent, so that intervals over them are too narrow, "

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from quanta._errors import InputError
 from quanta.scaling._descent import descend
 from quanta.scaling._objective import Objective
 from quanta.scaling._points import Points
@@ -46,7 +47,12 @@ def search(law: AbstractScalingLaw, points: Points, objective: Objective) -> Fou
     Returns
     -------
     Found
-        See there; nan where no guess has a number.
+        See there.
+
+    Raises
+    ------
+    InputError
+        If no guess has a number.
     """
     some, k = points.few(_GUESSED), len(law.parameters)
     problem = _Coordinates(law, some, objective)
@@ -58,7 +64,7 @@ def search(law: AbstractScalingLaw, points: Points, objective: Objective) -> Fou
     problem = _Coordinates(law, points, objective)
     ends = descend(problem, z[: _KEPT * k], points.y[None], points.weights[None], _STEPS)
     if not np.isfinite(ends.cost).any():
-        return Found(np.full(k, math.nan), math.inf, False)
+        raise InputError(f"{law} has no loss above 0 near these points, from any guess; expected another law.")
     best = int(ends.cost.argmin())
     same = ends.cost <= ends.cost[best] * (1 + _NEAR) + _NOTHING * points.weights.sum()
     exponents = problem.values(ends.z[same])[:, [parameter.exponent for parameter in law.parameters]]

@@ -8,6 +8,7 @@ import numpy as np
 from quanta._checks import check_choice, check_whole
 from quanta._errors import InputError
 from quanta.scaling._objective import OBJECTIVES
+from quanta.scaling._points import arrange
 from quanta.scaling.base import AbstractScalingLaw
 from quanta.scaling.fitting import Fit, fit
 from quanta.scaling.power_law import PowerLaw
@@ -53,8 +54,8 @@ def audit(
     Returns
     -------
     xr.Dataset
-        ``exponent`` (law, weighting, objective, start, end): nan where too few points are left; ``trusted``, whether the fit came to
-        rest and away from all bounds. ``least`` and ``greatest`` (law,) of what is trusted.
+        ``exponent`` (law, weighting, objective, start, end): nan where there are no more points than parameters; ``trusted``, whether
+        the fit came to rest and away from all bounds. ``least``, ``median`` and ``greatest`` (law,) of what is trusted.
 
     Raises
     ------
@@ -63,7 +64,6 @@ def audit(
     """
     import xarray as xr
 
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     laws = dict(laws or _LAWS)
     for name, law in laws.items():
         if len(law.variables) != 1 or _exponent(law) is None:
@@ -72,9 +72,12 @@ def audit(
         for name in names:
             check_choice(what, name, known)
     check_whole("n_windows", n_windows)
-    low, high = np.log(x[x > 0].min()), np.log(x.max())
+    points = arrange(next(iter(laws.values())), x, y, None)
+    x, y = points.x[0], points.y
+    low, high = np.log(x.min()), np.log(x.max())
     middle = (low + high) / 2
-    start, end = np.exp(np.linspace(low, middle, n_windows)), np.exp(np.linspace(high, middle, n_windows)[::-1])
+    start = np.exp(np.linspace(low, middle, n_windows, endpoint=False))
+    end = np.exp(np.linspace(high, middle, n_windows, endpoint=False)[::-1])
     shape = (len(laws), len(weightings), len(objectives), n_windows, n_windows)
     exponent, trusted = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
     for i, law in enumerate(laws.values()):

@@ -17,6 +17,7 @@ from quanta.scaling.base import AbstractScalingLaw, Parameter, Values, coefficie
 _SHAPES = ("step", "exponential", "multilinear")
 _KNOTS = 400
 _GUESSES = 40
+_NOTHING = 1e-100  # of a sum: what is left is left out
 _BLOCK = 4_000_000  # numbers at a time
 
 
@@ -84,10 +85,10 @@ class FiniteSum(AbstractScalingLaw):
             return np.where(u < 1, 1.0, 0.0)
         if self.shape == "exponential":
             return np.exp2(-u)
-        half = 1 / (1 - math.sqrt(0.5)) - 1  # (S - R)/R where (1 - R/S)² is a half; at the start it is ratio - 1
-        start = self.ratio - 1
-        learned = 1 / (1 + start * np.exp(-u * math.log(start / half)))
-        return ((1 - learned) * self.ratio / start) ** 2
+        drop = 1 - 1 / self.ratio  # of 1 - R, whose square is the loss, from its beginning at R = 1/ratio
+        half = 1 - math.sqrt(0.5) * drop
+        odds = (self.ratio - 1) * (half / (1 - half) * (self.ratio - 1)) ** -u
+        return (odds / (1 + odds) / drop) ** 2
 
 
 @functools.lru_cache(maxsize=8)
@@ -104,8 +105,8 @@ def _sum(law: FiniteSum) -> Callable[[np.ndarray], np.ndarray]:
         return _held(np.array(ends), np.array([tail[0], *middle, 0.0]))
     u = np.linspace(-np.log(rate[0]) - 12, -np.log(rate[-1]) + 5, _KNOTS)
     rows = max(1, _BLOCK // p.size)
-    values = [law.left(np.exp(u[i : i + rows, None]) * rate) @ p for i in range(0, u.size, rows)]
-    return _held(u, np.concatenate(values))
+    values = np.concatenate([law.left(np.exp(u[i : i + rows, None]) * rate) @ p for i in range(0, u.size, rows)])
+    return _held(u, np.where(values > _NOTHING, values, 0.0))
 
 
 def _held(u: np.ndarray, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

@@ -54,7 +54,7 @@ class Fit:
     aic: float
     """Of the likelihood that the objective stands for; of fits by one objective to the same points the least is best."""
     bic: float
-    """The same, with a price of ln n for each parameter."""
+    """The same, with a price of ln n for each parameter; points count by their weights."""
     at_bound: tuple[str, ...]
     """Parameters that ended at the end of their range: their estimates say what was allowed."""
     converged: bool
@@ -187,7 +187,7 @@ def fit(
     points = points.only(used)
     found = search(law, points, measure)
     replicates = np.empty((0, len(law.parameters)))
-    if again is not None and np.isfinite(found.objective):
+    if again is not None:
         replicates = search_again(law, points, measure, found.values, *again)
     fitted = _fit(law, points, found, measure, replicates, confidence, resampled)
     return doubted(fitted, points)
@@ -225,7 +225,7 @@ def _fit(
     """What was found, in the words of the law."""
     names = [parameter.name for parameter in law.parameters]
     errors = measure.errors(law.loss(found.values, points.x), points.y)
-    n, k = points.y.size, len(names) + 1  # the scatter is one too
+    k = len(names) + 1  # the scatter is one too
     likely = measure.log_likelihood(errors, points.weights)
     ends = np.full((2, len(names)), math.nan)
     if len(replicates):
@@ -238,10 +238,10 @@ def _fit(
         resampled=resampled,
         objective=measure.name,
         total=found.objective,
-        n=n,
+        n=points.y.size,
         window={name: (float(row.min()), float(row.max())) for name, row in zip(law.variables, points.x, strict=True)},
         aic=2 * k - 2 * likely,
-        bic=k * math.log(n) - 2 * likely,
+        bic=k * math.log(points.weights.sum()) - 2 * likely,
         at_bound=_at_bound(law, found.values, float(np.median(points.y))),
         converged=found.converged,
         warnings=(),
