@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from quanta._errors import InputError
+from quanta._settings import differing
 
 _FORMAT = "quanta-checkpoint/1"
 
@@ -72,13 +73,7 @@ def refuse_other(path: Path, old: Mapping[str, str], settings: Mapping[str, str]
     InputError
         That lists in what they differ.
     """
-    differ = [
-        f"{name} was {old.get(name)}, is {settings.get(name)}"
-        for name in dict.fromkeys([*settings, *old])
-        if old.get(name) != settings.get(name)
-    ]
-    if differ:
+    if differ := differing(old, settings):
         raise InputError(
-            f"{path} is of a run with other settings: {'; '.join(differ)}. "
-            "Resume with the old ones, or choose another --out."
+            f"{path} is of a run with other settings: {differ}. Resume with the old ones, or choose another --out."
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from quanta import __version__
 from quanta._errors import InputError
 from quanta._parts import brief
+from quanta._settings import differing
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,7 +40,7 @@ class Output:
 
     def finish(self, configuration: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
         """Mark the run as finished: to be called last."""
-        self._write(finished=True, configuration={k: brief(str(v)) for k, v in configuration.items()}, summary=summary)
+        self._write(finished=True, configuration=_as_text(configuration), summary=summary)
 
     def give_back(self) -> None:
         """Leave no trace of a run that was refused: the directory, where nothing else is in it, and that of all runs."""
@@ -73,7 +74,7 @@ class Output:
         temporary.write_text(text + "\n", encoding="utf-8")
         os.replace(temporary, self.path / "run.json")
 
-    def _admit(self, *, overwrite: bool, resume: bool) -> None:
+    def _admit(self, configuration: Mapping[str, Any], *, overwrite: bool, resume: bool) -> None:
         """Refuse what is at the path, or make way for the run."""
         if not self.path.is_dir():
             raise InputError(f"--out {self.path} exists and is a file; expected a directory. Choose another name.")
@@ -83,8 +84,10 @@ class Output:
         if overwrite:
             _move_aside(self.path)
         elif mark["hash"] != self.hash:
+            differ = differing(mark.get("configuration", {}), _as_text(configuration))
             raise InputError(
-                f"--out {self.path} holds a run with other settings; choose another name, or add --overwrite."
+                f"--out {self.path} holds a run with other settings{f' ({differ})' if differ else ''}; "
+                "choose another name, or add --overwrite."
             )
         elif not self.finished():
             checkpoints = [p for p in self.path.glob("*checkpoint*") if not p.name.startswith(".")]
@@ -100,6 +103,7 @@ class _Parsed(Protocol):
     @property
     def options(self) -> Any: ...
     def hash(self) -> str: ...
+    def configuration(self) -> dict[str, Any]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +170,7 @@ def output(command: str, what: str, parsed: _Parsed, *, resume: bool = False) ->
     out = _place(command, what, parsed)
     path = out.path
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        out._admit(overwrite=options.overwrite, resume=resume)
+        out._admit(parsed.configuration(), overwrite=options.overwrite, resume=resume)
     path.mkdir(parents=True, exist_ok=True)
     if not os.access(path, os.W_OK):
         raise InputError(f"--out {path} cannot be written to (read-only); choose another place.")
@@ -176,7 +180,7 @@ def output(command: str, what: str, parsed: _Parsed, *, resume: bool = False) ->
             f"--out {path} is on a full disk ({free} bytes free); free some space, or choose another place."
         )
     if not out.finished():
-        out._write(finished=False)
+        out._write(finished=False, configuration=_as_text(parsed.configuration()))
     return out
 
 
@@ -195,6 +199,10 @@ def keep(analyses: "Mapping[str, xr.Dataset]", store: Path) -> None:
             record.save(analysis, store, group=name)
         except OSError as error:
             print(f"the {name} could not be saved with the record: {error}", file=sys.stderr)
+
+
+def _as_text(configuration: Mapping[str, Any]) -> dict[str, str]:
+    return {name: brief(str(value)) for name, value in configuration.items()}
 
 
 def _move_aside(path: Path) -> None:

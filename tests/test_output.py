@@ -54,7 +54,7 @@ def test_a_run_with_other_settings_is_refused(tmp_path, done):
     if done:
         finish(out)
     for resume in (False, True):
-        with pytest.raises(InputError, match=r"other settings; choose another name, or add --overwrite\."):
+        with pytest.raises(InputError, match=r"other settings \(seed was 0, is 1\); choose another name"):
             open_output(tmp_path / "run", resume, seed=1)
 
 

@@ -257,7 +257,7 @@ def test_the_command_goes_on_with_seeds_that_were_interrupted(capfd, monkeypatch
     assert "holds an unfinished run; add --resume" in capfd.readouterr().err
     assert simulate.main([*SEEDS, "--resume", "--k", "3"]) == 2
     said = capfd.readouterr().err  # of the first that is kept: the one that was interrupted may not be
-    assert re.search(r"many/run-\d\.checkpoint is of a run with other settings: learner was ", said)
+    assert re.search(r"many/run-\d\.checkpoint is of a run with other settings: k was 2, is 3\. ", said)
     assert simulate.main([*SEEDS, "--resume"]) == 0
     assert simulate.main([*SEEDS, "--out", "whole"]) == 0
     xr.testing.assert_identical(record.load("many").drop_attrs(), record.load("whole").drop_attrs())
