@@ -213,7 +213,7 @@ def covers(truth, fits):
 
 def test_intervals_over_points_hold_the_truth_where_points_are_independent():
     rng = np.random.default_rng(6)
-    fits = [fit(PowerLaw(), X, CLEAN * np.exp(0.02 * rng.standard_normal(X.size)), n_bootstrap=100) for _ in range(40)]
+    fits = [fit(PowerLaw(), X, CLEAN * np.exp(0.02 * rng.standard_normal(X.size)), n_bootstrap=100) for _ in range(25)]
     assert covers(0.4, fits)
     sd = np.std([one.estimate["alpha"] for one in fits])
     widths = [np.sqrt(one.covariance[1, 1]) for one in fits]
@@ -227,7 +227,7 @@ def test_where_points_of_a_run_are_alike_intervals_over_seeds_hold_the_truth_and
         smooth = np.cumsum(0.03 * rng.standard_normal((12, X.size)), axis=1)
         return CLEAN * np.exp(smooth)
 
-    drawn = [seeds() for _ in range(40)]
+    drawn = [seeds() for _ in range(25)]
     assert covers(0.4, [fit(PowerLaw(), X, y, bootstrap="seeds", n_bootstrap=100) for y in drawn])
     over_points = [fit(PowerLaw(), X, y, n_bootstrap=100) for y in drawn]
     assert not covers(0.4, over_points)

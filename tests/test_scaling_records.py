@@ -123,7 +123,7 @@ def test_of_one_subtask_there_is_nothing_to_draw():
 @pytest.mark.slow
 def test_intervals_over_subtasks_hold_the_truth_where_a_naive_fit_does_not():
     fits, naive = [], []
-    for seed in range(20):
+    for seed in range(12):
         ds = world(0.4, seed)
         fits.append(fit_record(PowerLaw(), ds, window=WINDOW, n_bootstrap=60, seed=seed))
         naive.append(fit_record(PowerLaw(offset="none"), ds, window=WINDOW, bootstrap=None).estimate["alpha"])
