@@ -33,7 +33,8 @@ def check_whole(name: str, value: Any, least: int = 1, most: int | None = None) 
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
         span = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise InputError(f"{name} is {value}; expected a whole number {span}.")
+        shown = repr(value) if isinstance(value, str) else value
+        raise InputError(f"{name} is {shown}; expected a whole number {span}.")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

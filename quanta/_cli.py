@@ -306,8 +306,8 @@ def _parse_flags(
     for name, picked in choices.items():
         members = families[name][0]
         fields.append((name, typing.Literal[tuple(members)], dataclasses.field(default=picked)))
-        fields.append((f"{name}_part", Annotated[members[picked], tyro.conf.arg(prefix_name=False)]))
-    fields.append(("options", Annotated[options, tyro.conf.arg(prefix_name=False)]))
+        fields.append((f"{name}_part", Annotated[members[picked], tyro.conf.arg(name=f"{name} {picked}", prefix_name=False)]))
+    fields.append(("options", Annotated[options, tyro.conf.arg(name="run", prefix_name=False)]))
     noise = io.StringIO()
     with contextlib.ExitStack() as stack:
         if not {"--help", "-h"} & {*arguments}:
@@ -365,7 +365,7 @@ def _one_line(text: str) -> str:
     text = re.sub(r"Could not find valid parse for arguments: (\[.*?\])", r"\1 cannot be read; see --help", text)
     choice = r"Invalid choice (?:invalid choice )?('[^']*') for argument '(--[\w-]+)'\. Expected one of \((.*?)(?:, 'None')?\)"
     text = re.sub(choice, r"\2 is \1; expected one of \3", text)
-    text = re.sub(r"argument 'options\.(\w+)'", lambda found: found.group(1).upper(), text)
+    text = re.sub(r"argument '(?:options|run)\.(\w+)'", lambda found: found.group(1).upper(), text)
     return re.split(r" Argument helptext| For full helptext", text)[0].strip()[:400] or "the flags could not be parsed"
 
 

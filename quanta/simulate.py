@@ -9,6 +9,7 @@ python -m quanta.simulate --reweight changes.csv                  # the same lea
 python -m quanta.simulate --learner parity_network --steps 20000 --control kernel  # a network's control
 """
 
+import collections
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
@@ -180,11 +181,12 @@ class Options(_cli.Common):
     n_checkpoints: int = 200
     """Number of log-spaced measurements, about, step 0 included."""
     patience: int | None = None
-    """Stop when the mean loss has not fallen below its lowest for so many checkpoints (while it is within 2 %% of chance at
+    """Stop when the mean loss has not fallen below its lowest for so many checkpoints (while it is within 2 % of chance at
     the start, none counts); with --seeds, when that is so of all."""
     seeds: str | None = None
-    """Several runs in one record with a dim seed: 0:8 for seeds 0 to 7, or 0,3,5. As many at a time as OMP_NUM_THREADS
-    says, else as there are processors."""
+    """Several runs in one record with a dim seed: 0:8 for seeds 0 to 7, or 0,3,5. A seed decides all that is drawn: of a
+    parity network also which bits each subtask is about. As many at a time as OMP_NUM_THREADS says, else as there are
+    processors."""
     control: str | None = None
     """Simulate a control of the learner in its place, for the test to weigh it beside: of the parity network kernel,
     linearised or tabular, with fields such as "kernel(n_inputs=8)"."""
@@ -260,13 +262,20 @@ def _seeds(options: Options) -> list[int]:
         return [options.seed]
     if options.seed:
         raise InputError(f"--seed is {options.seed}, and --seeds {text} names them all; drop one of them.")
+    first, colon, end = text.partition(":")
     try:
-        first, colon, end = text.partition(":")
         seeds = list(range(int(first), int(end))) if colon else [int(word) for word in text.split(",")]
     except ValueError:
-        seeds = []
-    if len({*seeds}) < max(len(seeds), 1) or min(seeds) < 0 or text.isdecimal():
-        raise InputError(f"--seeds is {text!r}; expected a range such as 0:8, for 0 to 7, or several such as 0,3,5.")
+        seeds, colon = [], ""
+    fault = ""
+    if colon and not seeds:
+        fault = ", which is empty"
+    elif twice := [seed for seed, n in collections.Counter(seeds).items() if n > 1]:
+        fault = f", with {twice[0]} twice"
+    if fault or not seeds or min(seeds) < 0 or text.isdecimal():
+        raise InputError(
+            f"--seeds is {text!r}{fault}; expected a range such as 0:8, for 0 to 7, or several such as 0,3,5."
+        )
     return seeds
 
 

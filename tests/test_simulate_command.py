@@ -11,6 +11,7 @@ from test_simulate import SMALL_NETWORK
 from test_simulate_resume import FLAGS
 
 from quanta import _simulate_run, composition, record, simulate
+from quanta._errors import InputError
 from quanta.frequencies import Zipf
 from quanta.learners import ParityNetwork, _parity_data
 
@@ -147,3 +148,32 @@ def test_variables_say_on_what_they_were_measured():
     assert "apart from the training examples" in ds["loss"].attrs["long_name"]
     assert ds["loss"].attrs["units"] == "nat"
     assert "the subtask is" in ds["bits"].attrs["long_name"]
+
+
+def test_the_help_says_what_a_loss_is_measured_on_and_what_a_seed_decides(capsys):
+    with pytest.raises(SystemExit):
+        simulate.main(["--learner", "parity_network", "--help"])
+    said = " ".join(re.sub(r"[│─╭╮╰╯]+", " ", capsys.readouterr().out).split())
+    assert "drawn apart from the training examples, on which its loss is measured" in said
+    assert "no training loss is measured" in said
+    assert "also which bits each subtask is about" in said
+    assert "2 % of chance" in said
+    assert "learner parity_network options" in said
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"k": "3"}, "k is '3'; expected a whole number"),
+        ({"n_test": 0}, "n_test is 0; expected at least 64, and a multiple of it"),
+        ({"n_test": 100}, "n_test is 100; expected at least 64, and a multiple of it"),
+    ],
+)
+def test_what_is_refused_is_told_apart_from_what_is_wanted(fields, said):
+    with pytest.raises(InputError, match=said):
+        ParityNetwork(**fields)
+
+
+def test_a_network_that_is_not_told_how_long_to_run_asks_for_steps():
+    with pytest.raises(InputError, match=r"Give steps\.$"):
+        simulate.simulate(Zipf(n_subtasks=3), SMALL_NETWORK)

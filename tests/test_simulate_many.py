@@ -231,11 +231,18 @@ def test_seeds_are_the_same_run_however_they_are_written(capsys):
     assert simulate.main([*SEEDS[:-1], "0:4"]) == 2
 
 
-@pytest.mark.parametrize("text", ["8", "", "3:1", "1,1", "-1:2", "a:b", "0:", "0:2:1", "1.5,2"])
-def test_what_names_no_seeds_is_refused(text, capfd, tmp_path):
+NO_SEEDS = {
+    **dict.fromkeys(["8", "", "-1:2", "a:b", "0:", "0:2:1", "1.5,2"], ""),
+    **dict.fromkeys(["3:1", "3:3"], ", which is empty"),
+    "1,1": ", with 1 twice",
+}
+
+
+@pytest.mark.parametrize(("text", "fault"), NO_SEEDS.items(), ids=NO_SEEDS)
+def test_what_names_no_seeds_is_refused(text, fault, capfd, tmp_path):
     assert simulate.main([*FLAGS, f"--seeds={text}"]) == 2
     (line,) = capfd.readouterr().err.splitlines()
-    assert f"--seeds is '{text}'; expected a range such as 0:8, for 0 to 7, or several such as 0,3,5." in line
+    assert f"--seeds is '{text}'{fault}; expected a range such as 0:8, for 0 to 7, or several such as 0,3,5." in line
     assert list(tmp_path.iterdir()) == []
 
 
