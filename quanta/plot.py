@@ -9,17 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from quanta import _plot_style as style
 from quanta._errors import InputError
 
 __all__ = [
+    "audit",
     "compare",
     "discovery",
     "explain",
@@ -31,6 +30,7 @@ __all__ = [
     "progress",
     "run",
     "save",
+    "scaling",
     "seeds",
     "spectrum",
 ]
@@ -68,7 +68,7 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
     found = None if transitions is None else _first(transitions)
     curves, name = _metric(record)
     step = record["step"].values.astype(float)
-    colours, norm = _by_frequency(record)
+    colours, norm = style.by_frequency(record)
     figure, (left, right) = style.figure(_sentence(result), panels=2)
     _say_which(figure, ensemble)
     _draw_subtasks(left, record, found, curves, colours)
@@ -87,7 +87,7 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
     style.label(right, "training step", "", f"the mean {name}{pieces_too}")
     style.label(left, "training step", "", f"the {name} of each subtask, as a share of {_whole(record)}")
     if norm is not None:
-        style.frequency_scale(figure, [left, right], norm, _palette())
+        style.frequency_scale(figure, [left, right], norm, style.palette())
     return figure
 
 
@@ -148,7 +148,7 @@ def compare(record: xr.Dataset, result: xr.Dataset) -> Figure:
     best = str(result.attrs["best"])
     predicted = result["prediction"].sel(model=best).values
     order = result["onset"].sel(model=best).values
-    colours, _ = _by_frequency(record)
+    colours, _ = style.by_frequency(record)
     figure, (axes,) = style.figure(str(result.attrs["headline"]), panels=1)
     _say_which(figure, ensemble)
     floor = result["floor_part"].sel(model=best).values
@@ -177,6 +177,20 @@ def discovery(result: xr.Dataset) -> Figure:
     from quanta import _plot_search
 
     return _plot_search.discovery(result)
+
+
+def audit(result: xr.Dataset) -> Figure:
+    """What :func:`quanta.scaling.audit` found: a panel for each law, over windows and weightings."""
+    from quanta import _plot_scaling
+
+    return _plot_scaling.audit(result)
+
+
+def scaling(fits: Mapping[str, Any], x: np.ndarray, y: np.ndarray) -> Figure:
+    """Losses y at x, with fits (:class:`quanta.scaling.Fit`, by name) of laws of one variable, and their errors."""
+    from quanta import _plot_scaling
+
+    return _plot_scaling.scaling(fits, np.asarray(x, dtype=float), np.asarray(y, dtype=float))
 
 
 def plan(result: xr.Dataset) -> Figure:
@@ -252,7 +266,7 @@ def progress(record: xr.Dataset) -> Figure:
     first = _first(record)
     curves, _ = _metric(first)
     share = curves / _start(first, curves)[:, None]
-    figure = _plot_progress.progress(first, share, _by_frequency(first)[0], _whole(first))
+    figure = _plot_progress.progress(first, share, style.by_frequency(first)[0], _whole(first))
     _say_which(figure, record)
     return figure
 
@@ -291,7 +305,7 @@ def _draw_subtasks(
     """Curves as shares of their start, and a dot at the onset of each sharp one."""
     step = record["step"].values.astype(float)
     share = curves / _start(record, curves)[:, None]
-    drawn = _evenly(record, _MAX_CURVES)
+    drawn = style.evenly(record, _MAX_CURVES)
     for k in drawn:
         axes.plot(step, share[k], color=colours[k], lw=1.1, alpha=0.85)
     if found is not None:
@@ -347,37 +361,6 @@ def _write_gates(axes: Axes, gates: Sequence[tuple[str, str, str, bool]]) -> Non
 
 
 # ------------------------------------------------------------------------------------------ how it is drawn
-
-
-def _palette() -> Colormap:
-    """Viridis without its lightest end, which is too pale for lines on white."""
-    return ListedColormap(mpl.colormaps["viridis"](np.linspace(0.0, 0.88, 256)))
-
-
-def _by_frequency(record: xr.Dataset) -> tuple[np.ndarray, Normalize | None]:
-    """Colours (n_subtasks, 4) by log frequency, and their scale; by place, without one, where it is not known."""
-    frequency = record["frequency"].values if "frequency" in record else np.full(record.sizes["subtask"], np.nan)
-    known = np.isfinite(frequency) & (frequency > 0)
-    if not known.any() or np.ptp(frequency[known]) == 0:
-        return _palette()(np.linspace(0, 1, len(frequency))), None
-    norm = LogNorm(frequency[known].min(), frequency[known].max())
-    colours = _palette()(norm(np.where(known, frequency, frequency[known].min())).filled())
-    return colours, norm
-
-
-def _evenly(record: xr.Dataset, n: int) -> np.ndarray:
-    """Up to n subtasks, spread evenly half by rank and half by the logarithm of the frequency."""
-    count = record.sizes["subtask"]
-    if count <= n:
-        return np.arange(count)
-    place = np.linspace(0, 1, count)
-    order = np.arange(count)
-    if "frequency" in record:
-        p = np.nan_to_num(record["frequency"].values)
-        log = np.log(np.maximum(p, p[p > 0].min(initial=1.0)))
-        order = np.argsort(-log, kind="stable")
-        place = place + (log[order[0]] - log[order]) / max(float(np.ptp(log)), 1e-12)
-    return order[np.unique(np.searchsorted(place, np.linspace(0, place[-1], n)))]
 
 
 def _first(ds: xr.Dataset) -> xr.Dataset:

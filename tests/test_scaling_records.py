@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from quanta import record
+from quanta import plot, record
 from quanta._errors import InputError
 from quanta.frequencies import Zipf
 from quanta.scaling import (
@@ -284,3 +284,27 @@ def test_what_cannot_be_is_refused_in_one_line(message):
         WRONG[message]()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# Figures
+
+
+def test_figures_show_every_law_and_what_is_not_trusted():
+    y = 3 * X**-0.4 - 0.02
+    found = audit(X, y, n_windows=2, objectives=("huber-log", "squares-log"))
+    figure = plot.audit(found)
+    titles = [axes.get_title("left") for axes in figure.axes]
+    assert [title.split(":")[0] for title in titles] == list(found["law"].values)
+    assert titles[0].startswith("free offset: 0.4 (0.4 to 0.4)")
+    assert titles[1] == "positive offset: never trusted"
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"weighed by log x", "squares-log", "not trusted"} <= {*words}
+
+    fits = {
+        "free": fit(PowerLaw(), X, y, window=(100, 1e4)),
+        "none": fit(PowerLaw(offset="none"), X, y, window=(100, 1e4)),
+    }
+    left, right = plot.scaling(fits, X, y).axes
+    assert [line.get_label() for line in right.get_lines() if not line.get_label().startswith("_")] == ["free", "none"]
+    curve = next(line for line in left.get_lines() if line.get_label() == "none")
+    np.testing.assert_allclose(curve.get_ydata(), fits["none"].predict(curve.get_xdata()))
