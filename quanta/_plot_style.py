@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
@@ -71,6 +72,37 @@ def heights(axes: Axes, low: float, start: float, top: float) -> None:
         "logarithmic from here on", (0.99, start), (0, 2), xycoords=("axes fraction", "data"), color=GREY, size=9,
         textcoords="offset points", ha="right", va="bottom",
     )  # fmt: skip
+
+
+def palette() -> Colormap:
+    """Viridis without its lightest end, which is too pale for lines on white."""
+    return ListedColormap(mpl.colormaps["viridis"](np.linspace(0.0, 0.88, 256)))
+
+
+def by_frequency(record: xr.Dataset) -> tuple[np.ndarray, Normalize | None]:
+    """Colours (n_subtasks, 4) by log frequency, and their scale; by place, without one, where it is not known."""
+    frequency = record["frequency"].values if "frequency" in record else np.full(record.sizes["subtask"], np.nan)
+    known = np.isfinite(frequency) & (frequency > 0)
+    if not known.any() or np.ptp(frequency[known]) == 0:
+        return palette()(np.linspace(0, 1, len(frequency))), None
+    norm = LogNorm(frequency[known].min(), frequency[known].max())
+    colours = palette()(norm(np.where(known, frequency, frequency[known].min())).filled())
+    return colours, norm
+
+
+def evenly(record: xr.Dataset, n: int) -> np.ndarray:
+    """Up to n subtasks, spread evenly half by rank and half by the logarithm of the frequency."""
+    count = record.sizes["subtask"]
+    if count <= n:
+        return np.arange(count)
+    place = np.linspace(0, 1, count)
+    order = np.arange(count)
+    if "frequency" in record:
+        p = np.nan_to_num(record["frequency"].values)
+        log = np.log(np.maximum(p, p[p > 0].min(initial=1.0)))
+        order = np.argsort(-log, kind="stable")
+        place = place + (log[order[0]] - log[order]) / max(float(np.ptp(log)), 1e-12)
+    return order[np.unique(np.searchsorted(place, np.linspace(0, place[-1], n)))]
 
 
 def frequency_scale(framed: Figure, panels: Sequence[Axes], norm: Normalize, palette: Colormap) -> None:

@@ -122,11 +122,15 @@ class _Many:
                     done, pending = wait(pending, _LOOK, FIRST_EXCEPTION)
                     for future in done:
                         future.result()
-                    bar.update(sum(self.progress), lambda: f"{len(self.made)} of {len(self.plans)} runs done")
+                    bar.update(sum(self.progress), self._note)
             except BaseException:
                 self.stop.set()
                 pool.shutdown(cancel_futures=True)
+                bar.update(sum(self.progress), self._note)  # some may have ended meanwhile
                 raise
+
+    def _note(self) -> str:
+        return f"{len(self.made)} of {len(self.plans)} runs done"
 
     def _follow(self, i: int, until: int | None) -> None:
         """Take one there, on the thread that calls."""
