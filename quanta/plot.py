@@ -18,6 +18,7 @@ from quanta import _plot_style as style
 from quanta._errors import InputError
 
 __all__ = [
+    "audit",
     "compare",
     "discovery",
     "explain",
@@ -29,6 +30,7 @@ __all__ = [
     "progress",
     "run",
     "save",
+    "scaling",
     "seeds",
     "spectrum",
 ]
@@ -175,6 +177,20 @@ def discovery(result: xr.Dataset) -> Figure:
     from quanta import _plot_search
 
     return _plot_search.discovery(result)
+
+
+def audit(result: xr.Dataset) -> Figure:
+    """What :func:`quanta.scaling.audit` found: a panel for each law, over windows and weightings."""
+    from quanta import _plot_scaling
+
+    return _plot_scaling.audit(result)
+
+
+def scaling(fits: Mapping[str, Any], x: np.ndarray, y: np.ndarray) -> Figure:
+    """Losses y at x, with fits (:class:`quanta.scaling.Fit`, by name) of laws of one variable, and their errors."""
+    from quanta import _plot_scaling
+
+    return _plot_scaling.scaling(fits, np.asarray(x, dtype=float), np.asarray(y, dtype=float))
 
 
 def plan(result: xr.Dataset) -> Figure:
