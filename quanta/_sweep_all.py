@@ -31,6 +31,11 @@ class Sweep:
         """Ten hex digits that name all its runs."""
         return hashlib.sha256("\n".join(run.place.path.name for run in self.runs).encode()).hexdigest()[:10]
 
+    def configuration(self) -> dict[str, Any]:
+        """What decides the runs, by name: what they share, and values of what is swept."""
+        swept = {name: given for axis in self.grid.axes for name, given in zip(axis.fields, axis.values, strict=True)}
+        return {"command": self.grid.command, **self.grid.settings, **swept}
+
     def missing(self) -> list[int]:
         """Numbers of the runs that are not finished."""
         return [i for i, run in enumerate(self.runs) if not run.place.finished()]
@@ -69,8 +74,7 @@ def make(sweep: Sweep, client: Any) -> tuple[Output, dict[str, Any]]:
         summary |= _put_together(sweep, out)
     summary["seconds"] = round(time.perf_counter() - began, 2)
     if summary["status"] == "done":
-        settings = sweep.grid.settings | {"command": sweep.grid.command}
-        out.finish(settings | {"axes": [axis._asdict() for axis in sweep.grid.axes]}, summary)
+        out.finish(sweep.configuration(), summary)
     return out, summary
 
 

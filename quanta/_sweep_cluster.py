@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _ANSWER = 2.5  # seconds in which a scheduler must answer
 _WORKERS = 10.0  # seconds for which workers that are about to come are waited for
 _BLAMED = 100  # lost workers for which a scheduler of ours may blame a task: runs count by themselves
+_VERSION = "__import__('quanta').__version__"
 _FORMS = "expected local, local:N, tcp://HOST:PORT, tls://HOST:PORT or file:PATH"
 
 
@@ -52,7 +53,8 @@ def cluster(scheduler: str) -> Iterator["Client"]:
         raise InputError(
             f"--scheduler {scheduler} needs dask.distributed, which is not installed; pip install 'quanta[cluster]'."
         ) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it has to say of runs, the sweep says
+    for name in ("distributed", "tornado"):  # what they have to say of runs and workers, the sweep says
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with contextlib.ExitStack() as stack:
         if found := re.fullmatch(r"local(?::([1-9]\d*))?", scheduler):
             here: Any = _local(int(found[1]) if found[1] else os.cpu_count() or 1)
@@ -111,7 +113,7 @@ def check(client: "Client", folder: Path) -> None:
         raise InputError(f"the scheduler at {address} has no workers; start some: dask worker {address} --nthreads 1.")
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".sweep-") as probe:
         # Builtins alone: what cannot import the package could not read a function of ours.
-        versions = client.run(eval, "__import__('quanta').__version__", on_error="return")
+        versions = client.run(eval, _VERSION, on_error="return")
         seen = client.run(os.path.exists, str(Path(probe.name).resolve()), on_error="return")
     for worker, version in versions.items():
         if version != __version__:
