@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quanta._errors import InputError
-from quanta.scaling.timing import timing
+from quanta.scaling import _censored as censored
+from quanta.scaling.timing import between
 
 if TYPE_CHECKING:
     import xarray as xr
 
 _REACH = 5  # ranks: whose curve a subtask may be given
+_FEW = 8  # onsets, to tell when others are due
 _FINE = 4  # points of a grid in ln step for each checkpoint
 
 
@@ -20,17 +22,18 @@ def drawn_subtasks(
 ) -> Iterator[np.ndarray]:
     """Curves with subtasks drawn anew, without end.
 
-    Each subtask keeps its frequency and its weight, and gets the curve of one of the few next to it in frequency, itself among them, with
-    time stretched by (p_j / p_k)^γ. So the law by which frequencies fall is kept, and what differs is how subtasks scatter about it.
+    Each subtask keeps its frequency and its weight, and gets the curve of one of the few next to it in frequency, itself among them, as
+    early or late as that one was for its own frequency. So what is learned when is kept, and what differs is how subtasks scatter about it.
 
     Parameters
     ----------
     record : xr.Dataset
-        With ``frequency`` and ``step``; γ is that of :func:`~quanta.scaling.timing`, or 1 where there is none.
+        With ``frequency`` and ``step``. When a subtask is due is told by the onsets of all, the unlearned counted; without
+        ``chance_loss``, or of a few, by 1/p.
     loss : np.ndarray, shape (..., n_subtasks, n_steps)
         Its losses.
     clocked : bool
-        Whether time is stretched.
+        Whether curves are moved along steps.
     rng : np.random.Generator
         Of the draws.
 
@@ -46,25 +49,35 @@ def drawn_subtasks(
     if "frequency" not in record or not np.all(np.isfinite(record["frequency"].values)):
         raise InputError("the record has no frequencies, so that subtasks cannot be drawn anew; draw seeds or points.")
     p = np.asarray(record["frequency"].values, dtype=np.float64)
-    order, gamma = np.argsort(-p, kind="stable"), _gamma(record) if clocked else 0.0
+    order = np.argsort(-p, kind="stable")
     rank, last = np.argsort(order), p.size - 1
     reach = min(_REACH, last)
+    due = _due(record, p) if clocked else np.zeros(p.size)
     at = np.log(np.maximum(record["step"].values.astype(np.float64), 0.5))
     while True:
         near = np.abs(rank + rng.integers(-reach, reach + 1, size=p.size))
         donor = order[np.where(near > last, 2 * last - near, near)]  # mirrored at both ends
-        with np.errstate(divide="ignore", invalid="ignore"):
-            later = np.nan_to_num(gamma * np.log(p / p[donor]), posinf=0.0, neginf=0.0)
-        yield _shifted(loss[..., donor, :], at, later) if later.any() else loss[..., donor, :]
+        earlier = due[donor] - due
+        yield _shifted(loss[..., donor, :], at, earlier) if earlier.any() else loss[..., donor, :]
 
 
-def _gamma(record: "xr.Dataset") -> float:
-    """How onsets grow as frequencies fall: as measured, or 1."""
-    try:
-        found = timing(record, left=0.5)
-    except InputError:
-        return 1.0
-    return found.exponent if np.isfinite(found.exponent) else 1.0
+def _due(record: "xr.Dataset", p: np.ndarray) -> np.ndarray:
+    """When subtasks of these frequencies are learned, (n_subtasks,): a parabola of ln onset over ln p, or 1/p."""
+    x = np.log(np.where(p > 0, p, p[p > 0].min()))
+    if "chance_loss" not in record:
+        return -x
+    loss = record["loss"].transpose(..., "subtask", "step").values
+    chance = np.broadcast_to(record["chance_loss"].values, loss.shape[:-1])
+    after, by = between(record["step"].values, loss < 0.5 * chance[..., None])
+    every = np.broadcast_to(x, by.shape)
+    seen = np.isfinite(by)
+    if seen.sum() < _FEW or np.unique(every[seen]).size < _FEW:
+        return -x
+    middle = every[seen].mean()
+    columns, own = (np.stack([np.ones_like(of), of - middle, (of - middle) ** 2], axis=1) for of in (every.ravel(), x))
+    with np.errstate(divide="ignore"):
+        data = censored.Data(np.log(after.ravel()), np.log(by.ravel()))
+    return own @ censored.fit(columns, data).slopes
 
 
 def _shifted(values: np.ndarray, at: np.ndarray, shift: np.ndarray) -> np.ndarray:
