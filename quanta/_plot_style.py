@@ -69,8 +69,8 @@ def heights(axes: Axes, low: float, start: float, top: float) -> None:
     axes.yaxis.set_minor_locator(FixedLocator([]))
     axes.axhline(start, color=GREY, lw=0.8, ls=":")
     axes.annotate(
-        "logarithmic from here on", (0.99, start), (0, 2), xycoords=("axes fraction", "data"), color=GREY, size=9,
-        textcoords="offset points", ha="right", va="bottom",
+        "logarithmic above the line", (0.99, start), (0, -3), xycoords=("axes fraction", "data"), color=GREY, size=9,
+        textcoords="offset points", ha="right", va="top",
     )  # fmt: skip
 
 

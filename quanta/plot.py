@@ -83,7 +83,7 @@ def run(record: xr.Dataset, transitions: xr.Dataset | None = None, result: xr.Da
     style.log_axes(right, step, None)
     style.heights(right, 0, float(mean[0]) or 1.0, 1.05 * float(mean.max()))
     stepped = found is not None and bool((found["status"] == "sharp").any())
-    pieces_too = ", and the steps in it (grey: the rest, and their tails)" if stepped else ""
+    pieces_too = ", its steps (grey: their tails, and the rest)" if stepped else ""
     style.label(right, "training step", "", f"the mean {name}{pieces_too}")
     style.label(left, "training step", "", f"the {name} of each subtask, as a share of {_whole(record)}")
     if norm is not None:

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.text import Text
 
 from quanta import _plot_style, ensemble, plot, record, transitions, worlds
 from quanta._errors import InputError
@@ -204,7 +205,7 @@ def test_curves_that_rise_far_above_chance_lie_within_the_figure_and_leave_room_
         assert top >= 0.9999 * start * factor
         height = axes.transAxes.inverted().transform(axes.transData.transform([(1, start)]))[0, 1]
         assert height > 0.08
-        assert ("logarithmic from here on" in [text.get_text() for text in axes.texts]) == (factor > 4)
+        assert ("logarithmic above the line" in [text.get_text() for text in axes.texts]) == (factor > 4)
 
 
 def test_a_run_that_stays_near_chance_has_linear_heights(run):
@@ -265,3 +266,14 @@ def test_round_numbers_are_few_and_between_the_two():
             found = _plot_style.round_numbers(low, low * ratio)
             assert 2 <= len(found) <= 7
             assert 0.999999 * low <= min(found) < max(found) <= 1.000001 * low * ratio
+
+
+def test_titles_of_panels_end_before_the_next_and_within_the_figure(run):
+    figure = plot.run(*run)
+    figure.draw_without_rendering()
+    left, right = (
+        next(text for text in axes.findobj(Text) if text.get_text() == axes.get_title(loc="left")).get_window_extent()
+        for axes in figure.axes[:2]
+    )
+    assert left.x1 < right.x0
+    assert right.x1 <= figure.bbox.x1
