@@ -306,7 +306,9 @@ def _parse_flags(
     for name, picked in choices.items():
         members = families[name][0]
         fields.append((name, typing.Literal[tuple(members)], dataclasses.field(default=picked)))
-        fields.append((f"{name}_part", Annotated[members[picked], tyro.conf.arg(name=f"{name} {picked}", prefix_name=False)]))
+        fields.append(
+            (f"{name}_part", Annotated[members[picked], tyro.conf.arg(name=f"{name} {picked}", prefix_name=False)])
+        )
     fields.append(("options", Annotated[options, tyro.conf.arg(name="run", prefix_name=False)]))
     noise = io.StringIO()
     with contextlib.ExitStack() as stack:
