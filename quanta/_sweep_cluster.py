@@ -99,7 +99,7 @@ def _address(scheduler: str) -> str:
 
 
 def check(client: "Client", folder: Path) -> None:
-    """Ask all workers whether they have this version of the package, and see this very directory.
+    """Ask all workers whether they have this version of the package, see this very directory, and run one thing at a time.
 
     Raises
     ------
@@ -108,7 +108,14 @@ def check(client: "Client", folder: Path) -> None:
     """
     with contextlib.suppress(TimeoutError):
         client.wait_for_workers(1, timeout=_WORKERS)
-    if not client.scheduler_info(n_workers=-1)["workers"]:
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    for worker, known in workers.items():
+        if known["nthreads"] > 1:
+            raise InputError(
+                f"the worker at {worker} has {known['nthreads']} threads, and runs would share its process; "
+                "start workers with --nthreads 1, and more of them (--nworkers)."
+            )
+    if not workers:
         address = client.scheduler_info()["address"]
         raise InputError(f"the scheduler at {address} has no workers; start some: dask worker {address} --nthreads 1.")
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".sweep-") as probe:

@@ -50,11 +50,13 @@ def combine(grid: Grid, records: Sequence[Path]) -> "xr.Dataset":
     steps = _common_steps(records)
     merged: _Stack | None = None
     attrs: dict[str, Any] = {}
+    configs: list[dict[str, Any]] = []
     for i, path in enumerate(records):
         ds = record.load(path).sel(step=steps)
         if merged is None:
             merged, attrs = _Stack.like(ds, len(records)), dict(ds.attrs)
         merged.put(i, ds)
+        configs.append(json.loads(ds.attrs["config"]))
         attrs = {name: value for name, value in attrs.items() if ds.attrs.get(name) == value}
     assert merged is not None
     dims = {_dim(axis, merged.first): axis for axis in grid.axes}
@@ -64,6 +66,7 @@ def combine(grid: Grid, records: Sequence[Path]) -> "xr.Dataset":
         for j, (field, values) in enumerate(zip(axis.fields, axis.values, strict=True)):
             coords[dim if j == 0 else _free(field, merged.first)] = (dim, _labels(values))
     attrs["created"] = merged.first.attrs["created"]
+    attrs["config"] = json.dumps({name: _each(name, configs) for name in configs[0]})
     attrs["sweep"] = json.dumps({dim: axis.fields for dim, axis in dims.items()})
     return xr.Dataset(variables, coords, attrs)
 
@@ -170,6 +173,12 @@ def _common_steps(records: Sequence[Path]) -> np.ndarray:
         if len(common) < _FEW * max(len(steps), len(found[0])):
             raise Ragged(f"runs 0 to {i} have only {len(common)} of up to {len(steps)} checkpoints in common")
     return common
+
+
+def _each(name: str, configs: Sequence[dict[str, Any]]) -> Any:
+    """The value that all have, or all the values there are."""
+    values = list({str(config.get(name)): config.get(name) for config in configs}.values())
+    return values[0] if len(values) == 1 else values
 
 
 def _dim(axis: Axis, ds: "xr.Dataset") -> str:

@@ -15,6 +15,7 @@ from quanta._errors import InputError
 from quanta._output import Output, Work
 
 _ATTEMPTS = 2  # a run whose worker was lost is begun once more
+_WAIT = 60.0  # seconds for another process to end with a run: mostly a worker whose scheduler is gone
 
 
 class Run(NamedTuple):
@@ -111,22 +112,29 @@ def _held(path: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        If another process has it.
+        If another process has it, and keeps it.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such locks
-        yield
-        return
     path.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise InputError(f"{path} is being written by another process; wait until that ends.") from None
-            # a file system without locks
+        until = time.monotonic() + _WAIT
+        while not _locked(handle):
+            if time.monotonic() > until:
+                raise InputError(f"{path} is being written by another process; wait until that ends.")
+            time.sleep(0.5)
         yield
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Whether the lock is ours now; said to be, where there are no locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # on Windows
+        return True
+    except OSError as error:  # of another kind on file systems without locks
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True

@@ -64,14 +64,16 @@ batch script, and give ``--scheduler file:s.json``.
 
 Analyses use the cluster, too: those of a record opened with chunks are worked on chunk by chunk, by all its workers ::
 
+    ds = xr.open_zarr("runs/…/record.zarr", chunks={}, consolidated=False)  # stored in chunks of up to 64 MiB
     with sweep.cluster("local:8"):
-        transitions.detect(xr.open_zarr("runs/…/record.zarr", chunks={"subtask": 10_000}), curves=False)
+        found = transitions.detect(ds, curves=False).compute()
 """
 
 import contextlib
 import dataclasses
 import json
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +91,9 @@ if TYPE_CHECKING:
 
 __all__ = ["cluster", "load", "main", "run"]
 
+_MANY = 200  # runs, whose check takes a while
+_log = logging.getLogger("quanta.sweep")
+
 
 def load(path: str | os.PathLike[str]) -> "xr.Dataset":
     """Read the dataset of a sweep: its directory, or ``record.zarr`` in it.
@@ -101,11 +106,15 @@ def load(path: str | os.PathLike[str]) -> "xr.Dataset":
 
     Raises
     ------
-    RecordError
+    InputError
         If there is none, or it is damaged.
     """
     from quanta import _store
 
+    if (Path(path) / "runs.csv").exists() and not (Path(path) / "record.zarr").exists():
+        raise InputError(
+            f"{path} has no record of all its runs, which do not fit together or are not done; see runs.csv."
+        )
     return _store.read(_store.locate(path))
 
 
@@ -161,7 +170,9 @@ def _planned(grid: Grid, options: Any) -> Sweep:
         For the first that cannot be made; names the file and the run.
     """
     here = options.scheduler is None or options.scheduler.startswith("local")
-    runs: list[Run] = []
+    n, runs = math.prod(grid.shape), list[Run]()
+    if n > _MANY:
+        _log.info("checking %d runs", n)
     for values in grid.points():
         settings = {"seed": options.seed} | grid.settings | values | {"quiet": True}
         try:

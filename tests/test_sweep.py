@@ -1,5 +1,6 @@
 """Sweeps: the same runs as the command's own, none twice, none lost, and put together exactly."""
 
+import contextlib
 import csv
 import errno
 import itertools
@@ -16,7 +17,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quanta import __version__, _simulate_into, _sweep_grid, _sweep_result, record, simulate, sweep
+from quanta import __version__, _simulate_into, _sweep_grid, _sweep_result, _sweep_run, record, simulate, sweep
+from quanta._errors import InputError
 
 SETTINGS = {"n_subtasks": 8, "steps": 300, "n_checkpoints": 20, "detect": False}
 SET = "[set]\nn_subtasks = 8\nsteps = 300\nn_checkpoints = 20\ndetect = false\n"
@@ -32,6 +34,21 @@ def swept(text, *flags):
     """The exit status of a sweep."""
     Path("sweep.toml").write_text(text, encoding="utf-8")
     return sweep.main(["sweep.toml", "--quiet", *flags])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A directory in which the sweep has been made."""
+    place = tmp_path_factory.mktemp("whole")
+    with contextlib.chdir(place), contextlib.redirect_stdout(None):
+        assert swept(GRID) == 0
+    return place
+
+
+@pytest.fixture
+def made_before(whole, tmp_path):
+    """That it has been made here."""
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
 
 
 def summary(capsys):
@@ -154,13 +171,11 @@ def test_a_dry_run_lists_the_runs_and_makes_none(capsys, tmp_path):
 # ------------------------------------------------------------------------------------------------ its runs
 
 
+@pytest.mark.usefixtures("made_before")
 def test_a_sweep_makes_the_very_runs_that_the_command_makes(tmp_path, capsys):
-    assert swept(GRID) == 0
     flags = ["--n-subtasks", "8", "--steps", "300", "--n-checkpoints", "20", "--no-detect", "--quiet"]
     for learner, exponent in (("multilinear", "1.3"), ("exponential", "1.5")):
         own = [*flags, "--learner", learner, "--exponent", exponent]
-        assert simulate.main([*own, "--json"]) == 0
-        capsys.readouterr()
         assert simulate.main(own) == 0  # the sweep's, found
         assert "finished already" in capsys.readouterr().out
         assert simulate.main([*own, "--out", "alone", "--overwrite"]) == 0
@@ -183,9 +198,8 @@ def test_finished_runs_are_not_made_again_by_the_same_sweep_or_a_larger_one(monk
     assert len({*made}) == len(made) == 6
 
 
+@pytest.mark.usefixtures("made_before")
 def test_a_run_that_was_deleted_is_made_again(tmp_path, capsys, monkeypatch):
-    assert swept(GRID, "--json") == 0
-    capsys.readouterr()
     gone = sorted(tmp_path.glob("runs/simulate-*"))[0]
     shutil.rmtree(gone)
     made = count_runs(monkeypatch)
@@ -236,10 +250,12 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(error, said, monkeypa
     assert "4 runs: 4 done, of which 1 now" in capsys.readouterr().out
 
 
-def test_a_disk_that_fills_while_results_are_written_is_said_and_the_runs_are_kept(monkeypatch, capsys):
+@pytest.mark.usefixtures("made_before")
+def test_a_disk_that_fills_while_results_are_written_is_said_and_the_runs_are_kept(tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device", "record.zarr")
 
+    shutil.rmtree(folder(tmp_path))
     with monkeypatch.context() as patch:
         patch.setattr(_sweep_result, "save", full)
         assert swept(GRID) == 1
@@ -259,11 +275,12 @@ def test_an_interrupted_sweep_goes_on_where_it_was(monkeypatch, capsys):
     assert len(made) == 2
 
 
-def test_a_run_that_another_process_writes_is_left_to_it(tmp_path, capsys):
+def test_a_run_that_another_process_writes_is_left_to_it(tmp_path, monkeypatch, capsys):
     fcntl = pytest.importorskip("fcntl")
     assert swept(GRID, "--dry-run") == 0
     place = tmp_path / capsys.readouterr().out.splitlines()[3].split()[-1]
     place.mkdir(parents=True)
+    monkeypatch.setattr(_sweep_run, "_WAIT", 0.0)
     handle = os.open(place, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     assert swept(GRID, "--json") == 1
@@ -284,9 +301,9 @@ def test_a_run_whose_worker_was_lost_twice_is_not_begun_again(tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.usefixtures("made_before")
 @pytest.mark.parametrize("flag", [(), ("--dry-run",), ("--overwrite",)], ids=str)
 def test_runs_of_another_version_are_not_taken_for_this_one_s(flag, tmp_path, monkeypatch, capsys):
-    assert swept(GRID) == 0
     for mark in tmp_path.glob("runs/simulate-*/run.json"):
         mark.write_text(mark.read_text().replace(f'"{__version__}"', '"0.0.7"'))
     made = count_runs(monkeypatch)
@@ -315,6 +332,8 @@ def test_runs_that_share_their_frequencies_are_one_record(tmp_path):
     ds = record.load(folder(tmp_path))
     assert ds["loss"].dims == ("hits", "seed", "subtask", "step")
     assert ds["frequency"].dims == ("subtask",)
+    assert json.loads(ds.attrs["config"])["seed"] == [4, 0]
+    assert json.loads(ds.attrs["config"])["steps"] == 300
     runs = {(row["hits"], row["seed"]): row["record"] for row in rows(tmp_path)[1]}
     nested = record.combine(
         [record.combine([record.load(runs[hits, seed]) for seed in (4, 0)], "seed") for hits in (1, 3)], "hits"
@@ -344,12 +363,15 @@ RAGGED = {
 def test_runs_that_do_not_fit_together_stay_a_list(axis, said, tmp_path, capsys):
     assert swept(f'command = "simulate"\n{SET}[sweep]\n{axis}\n') == 0
     assert f"no record of all: {said}" in capsys.readouterr().out
-    assert not (folder(tmp_path) / "record.zarr").exists()
+    with pytest.raises(InputError, match=r"has no record of all its runs.*see runs\.csv"):
+        sweep.load(folder(tmp_path))
     assert all(record.load(row["record"]) for row in rows(tmp_path)[0])
     assert swept(f'command = "simulate"\n{SET}[sweep]\n{axis}\n') == 0
 
 
-def test_more_than_fits_into_memory_stays_a_list(monkeypatch, capsys):
+@pytest.mark.usefixtures("made_before")
+def test_more_than_fits_into_memory_stays_a_list(tmp_path, monkeypatch, capsys):
+    shutil.rmtree(folder(tmp_path))
     monkeypatch.setattr(_sweep_result, "memory_available", lambda: 1000)
     assert swept(GRID) == 0
     assert "together they need about" in capsys.readouterr().out
@@ -366,7 +388,7 @@ n_checkpoints = 5
 batch_size = 16
 [sweep]
 learning_rate = [0.1, 0.2]
-replicate = [0, 1]
+replicate = [3]
 """
     assert swept(text) == 0
     ds = record.load(folder(tmp_path))

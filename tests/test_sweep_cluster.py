@@ -165,6 +165,19 @@ def test_workers_that_do_not_see_the_directory_are_named(client, monkeypatch, ca
     assert "expected a directory that all machines share" in capsys.readouterr().err
 
 
+def test_workers_of_several_threads_are_refused(capsys):
+    with LocalCluster(
+        n_workers=1,
+        threads_per_worker=2,
+        processes=False,
+        protocol="tcp",
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+    ) as broad:
+        assert swept(GRID, "--scheduler", broad.scheduler_address) == 2
+    assert "has 2 threads, and runs would share its process; start workers with --nthreads 1" in capsys.readouterr().err
+
+
 def test_a_scheduler_without_workers_is_said(monkeypatch, capsys):
     monkeypatch.setattr(_sweep_cluster, "_WORKERS", 0.1)
     with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty:
