@@ -32,6 +32,7 @@ RESERVED = {
         "_plot_search.py",
         "_plot_autonomy.py",
         "_plot_progress.py",
+        "_plot_scaling.py",
         "_plot_views.py",
     ),
     "bokeh": ("report.py",),
