@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quanta import __version__
-from quanta._errors import InputError, quoted
+from quanta._errors import InputError
 from quanta._sweep_run import Outcome, execute
 
 if TYPE_CHECKING:
@@ -56,19 +56,23 @@ def cluster(scheduler: str) -> Iterator["Client"]:
     for name in ("distributed", "tornado"):  # what they have to say of runs and workers, the sweep says
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with contextlib.ExitStack() as stack:
-        if found := re.fullmatch(r"local(?::([1-9]\d*))?", scheduler):
-            here: Any = _local(int(found[1]) if found[1] else os.cpu_count() or 1)
-            address = stack.enter_context(here)
-        else:
-            address = _address(scheduler)
+        local = re.fullmatch(r"local(?::([1-9]\d*))?", scheduler)
+        address = _address(scheduler) if not local else ""
         try:
-            client = stack.enter_context(distributed.Client(address, timeout=_ANSWER))
+            here: Any = stack.enter_context(_local(int(local[1] or os.cpu_count() or 1))) if local else address
+            client = stack.enter_context(distributed.Client(here, timeout=_ANSWER))
         except Exception as error:  # whatever somebody else's protocol makes of ours
-            raise InputError(
-                f"--scheduler {scheduler}: no Dask scheduler answers there ({type(error).__name__}: {quoted(error)[:150]}); "
-                "start one (dask scheduler), or take --scheduler local."
-            ) from None
+            what = "no cluster can be started here" if local else "no Dask scheduler answers there"
+            hint = "" if local else "; start one (dask scheduler), or take --scheduler local"
+            raise InputError(f"--scheduler {scheduler}: {what} ({_reason(error)}){hint}.") from None
         yield client
+
+
+def _reason(error: BaseException) -> str:
+    """What an error says that was at the root of others, in brief."""
+    while error.__cause__:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).rstrip('.')[:150]}"
 
 
 def _local(n_workers: int) -> Any:
@@ -142,22 +146,20 @@ def execute_all(client: "Client", tasks: Mapping[int, Mapping[str, Any]]) -> Ite
     Lost
         If the scheduler goes away.
     """
-    from distributed import KilledWorker, as_completed
+    from distributed import CancelledError, KilledWorker, as_completed
 
     numbers = {
         client.submit(execute, task, key=f"run-{i}-{os.path.basename(task['attempts'])}", pure=False): i
         for i, task in tasks.items()
     }
     for future in as_completed(list(numbers)):
-        number = numbers.pop(future)
-        error = None if future.status == "finished" else future.exception() if future.status == "error" else Lost()
-        if error is None:
+        try:
             outcome = future.result()
-        elif isinstance(error, KilledWorker):
+        except (OSError, TimeoutError, CancelledError):  # what a run itself raises is in its outcome
+            raise Lost from None
+        except KilledWorker:
             outcome = Outcome(error="its workers were lost, again and again")
-        elif isinstance(error, Lost):
-            raise error
-        else:
+        except Exception as error:
             outcome = Outcome(error=f"{type(error).__name__}: {error}")
         future.release()
-        yield number, outcome
+        yield numbers.pop(future), outcome

@@ -111,6 +111,22 @@ def test_a_worker_that_is_killed_loses_no_run_and_its_run_is_begun_once_more(cli
     xr.testing.assert_identical(on_cluster, results("runs"))
 
 
+def test_where_the_scheduler_is_lost_what_is_done_is_kept_and_the_rest_is_left(address, monkeypatch, capsys):
+    original = _sweep_cluster.execute_all
+
+    def lost(client, tasks):
+        yield next(original(client, dict([*tasks.items()][:1])))
+        raise _sweep_cluster.Lost
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_sweep_cluster, "execute_all", lost)
+        assert swept(GRID, "--scheduler", address) == 1
+    first = json.loads(capsys.readouterr().out)
+    assert (first["done"], first["failed"], first["left"], first["why"]) == (1, 0, 3, "the scheduler was lost")
+    assert swept(GRID, "--scheduler", address) == 0
+    assert json.loads(capsys.readouterr().out)["made"] == 3
+
+
 def test_a_run_that_fails_on_a_worker_is_reported_and_the_others_go_on(address, capsys):
     Path("scheduler.json").write_text(json.dumps({"address": address}), encoding="utf-8")
     text = GRID.replace("steps = 300\n", "").replace("exponent = [1.3, 1.5]", "steps = [0, 300]")
