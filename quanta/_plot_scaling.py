@@ -1,5 +1,6 @@
 """Figures of scaling laws: a fit with its errors, and an exponent over all that might have been chosen otherwise."""
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from quanta import _plot_style as style
 
@@ -30,11 +31,11 @@ def scaling(fits: "Mapping[str, Fit]", x: np.ndarray, y: np.ndarray) -> Figure:
     x, y = x[shown], y[shown]
     at = np.geomspace(x.min(), x.max(), _FINE)
     left.plot(x, y, ".", color=style.GREY, ms=5, label="given")
-    for (name, found), ink in zip(fits.items(), inks, strict=True):
+    for (name, found), ink, dash in zip(fits.items(), inks, itertools.cycle(_DASHES), strict=False):
         left.fill_between(at, *found.band(at), color=ink, alpha=0.2, lw=0)
-        left.plot(at, found.predict(at), color=ink, lw=1.8, label=name)
+        left.plot(at, found.predict(at), color=ink, lw=1.8, ls=dash, label=name)
         with np.errstate(invalid="ignore", divide="ignore"):
-            right.plot(x, np.log(found.predict(x) / y), color=ink, lw=1.4, label=name)
+            right.plot(x, np.log(found.predict(x) / y), color=ink, lw=1.4, ls=dash, label=name)
     for axes in (left, right):
         axes.set_xscale("log")
         for end in (low, high):
@@ -42,6 +43,10 @@ def scaling(fits: "Mapping[str, Fit]", x: np.ndarray, y: np.ndarray) -> Figure:
     left.set_yscale("log")
     fitted = y[(x >= low) & (x <= high)]
     left.set_ylim(max(0.5 * y.min(), fitted.min() / _BEYOND), 1.4 * y.max())
+    if left.get_ylim()[1] < 100 * left.get_ylim()[0]:  # powers of ten alone would be too few
+        left.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+        for which in (left.yaxis.set_major_formatter, left.yaxis.set_minor_formatter):
+            which("{x:g}")
     right.axhline(0, color=style.INK, lw=0.8)
     inside = np.concatenate([found.errors for found in fits.values()])
     reach = 1.5 * float(np.abs(inside).max()) or 1.0
@@ -82,15 +87,21 @@ def _law(axes: Axes, result: xr.Dataset) -> None:
                 axes.plot(line["start"], value, _MARKERS[i % 3], color=ink, mfc="white", ms=4)
                 axes.plot(line["start"], np.where(trusted, value, np.nan), _MARKERS[i % 3], color=ink, ms=4)
     axes.set_xscale("log")
-    axes.set_xticks(result["start"].values, [f"{start:.3g}" for start in result["start"].values])
+    axes.set_xticks(result["start"].values, [_short(start) for start in result["start"].values])
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _short(value: float) -> str:
+    """Two digits, and a power of ten if it is far from 1: 1.4e3."""
+    digits, _, power = f"{value:.1e}".partition("e")
+    return f"{digits}e{int(power)}" if abs(int(power)) > 2 else f"{value:.2g}"
 
 
 def _legend(figure: Figure, axes: Axes, result: xr.Dataset) -> None:
     """What colours, dashes, markers and hollow ones are."""
     inks = mpl.colormaps["viridis"](np.linspace(0, 0.9, result.sizes["end"]))
     for ink, end in zip(inks, result["end"].values, strict=True):
-        axes.plot([], [], color=ink, lw=3, label=f"ends at {end:.3g}")
+        axes.plot([], [], color=ink, lw=3, label=f"ends at {_short(end)}")
     if result.sizes["weighting"] > 1:
         for dash, weighting in zip(_DASHES, result["weighting"].values, strict=False):
             axes.plot([], [], color=style.INK, lw=1, ls=dash, label=f"weighed by {weighting}")
