@@ -42,6 +42,7 @@ PLANTED = {
     "finite_sum": Planted(FiniteSum(frequencies=P, shape="exponential"), (3.0, 2.0, 0.1), X),
     "finite_sum, multilinear": Planted(FiniteSum(frequencies=P, shape="multilinear"), (3.0, 2.0, 0.1), X),
     "finite_sum, rank": Planted(FiniteSum(frequencies=P, shape="exponential", by="rank"), (30.0, 2.0, 0.1), X),
+    "finite_sum, no floor": Planted(FiniteSum(frequencies=P, shape="exponential", floor=False), (3.0, 2.0), X[:, :30]),
     "broken_power_law": Planted(BrokenPowerLaw(), (3.0, 0.1, 0.05, 0.5, 800.0, 0.3), X),
     "chinchilla": Planted(Chinchilla(), (482.0, 2085.0, 0.348, 0.366, 1.82), TWO),
     "chinchilla, max": Planted(Chinchilla(join="max"), (482.0, 2085.0, 0.348, 0.366, 0.4), TWO),

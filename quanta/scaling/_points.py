@@ -60,12 +60,12 @@ def arranged(law: AbstractScalingLaw, x: X) -> np.ndarray:
 
 
 def arrange(law: AbstractScalingLaw, x: X, y: np.ndarray, weights: np.ndarray | None) -> Points:
-    """Points, all of them usable.
+    """Points of a law.
 
     Raises
     ------
     InputError
-        If shapes do not fit, a number is not finite and above 0, or a weight is negative.
+        If shapes do not fit, or a weight is negative or not finite.
     """
     if not isinstance(law, AbstractScalingLaw):
         raise InputError(f"law is {law!r}; expected a scaling law, such as PowerLaw() or Chinchilla().")
@@ -75,24 +75,35 @@ def arrange(law: AbstractScalingLaw, x: X, y: np.ndarray, weights: np.ndarray | 
     for name, array in (("y", losses), ("weights", each)):
         if array.shape[-1] != n or array.ndim > (2 if name == "y" else 1):
             raise InputError(f"{name} has shape {array.shape}; expected {n} points, as many as x.")
-    for name, row in (*zip(law.variables, rows, strict=True), *(("the loss", row) for row in losses)):
-        check_above_0(name, row)
     if not (np.isfinite(each).all() and (each >= 0).all()):
         raise InputError("weights are negative or not finite; expected numbers of 0 or more.")
     return Points(rows, losses, each)
 
 
-def check_above_0(name: str, row: np.ndarray) -> None:
-    """Numbers (..., n), finite and above 0.
+def check_usable(law: AbstractScalingLaw, points: Points, used: np.ndarray) -> None:
+    """Refuse x or losses that have no logarithm, among the points used (n,).
+
+    Raises
+    ------
+    InputError
+        If one has none; names it.
+    """
+    for name, row in zip(law.variables, points.x, strict=True):
+        check_above_0(name, row, used)
+    check_above_0("the loss", points.losses, used)
+
+
+def check_above_0(name: str, numbers: np.ndarray, used: np.ndarray) -> None:
+    """Numbers (..., n), those used finite and above 0.
 
     Raises
     ------
     InputError
         If one is not; names it.
     """
-    wrong = np.argwhere(~(np.isfinite(row) & (row > 0)))
+    wrong = np.argwhere(used & ~(np.isfinite(numbers) & (numbers > 0)))
     if wrong.size:
-        value, i = row[tuple(wrong[0])], wrong[0][-1]
+        value, i = numbers[tuple(wrong[0])], wrong[0][-1]
         raise InputError(f"{name} is {value} at point {i}; expected finite numbers above 0. Leave out such points.")
 
 

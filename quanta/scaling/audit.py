@@ -8,7 +8,7 @@ import numpy as np
 from quanta._checks import check_choice, check_whole
 from quanta._errors import InputError
 from quanta.scaling._objective import OBJECTIVES
-from quanta.scaling._points import arrange
+from quanta.scaling._points import arrange, check_usable
 from quanta.scaling.base import AbstractScalingLaw
 from quanta.scaling.fitting import Fit, fit
 from quanta.scaling.power_law import PowerLaw
@@ -72,7 +72,9 @@ def audit(
         for name in names:
             check_choice(what, name, known)
     check_whole("n_windows", n_windows)
-    points = arrange(next(iter(laws.values())), x, y, None)
+    first = next(iter(laws.values()))
+    points = arrange(first, x, y, None)
+    check_usable(first, points, np.ones(points.weights.size, dtype=bool))
     x, y = points.x[0], points.y
     low, high = np.log(x.min()), np.log(x.max())
     middle = (low + high) / 2

@@ -50,6 +50,8 @@ class FiniteSum(AbstractScalingLaw):
     """What is scaled: examples, of which each subtask has its share; or units, which the most frequent take."""
     ratio: float = 100.0
     """Of what ``multilinear`` ends with to what it begins with, above 4."""
+    floor: bool = True
+    """Whether there is an irreducible loss E."""
 
     def __post_init__(self) -> None:
         check_choice("shape", self.shape, _SHAPES)
@@ -64,12 +66,14 @@ class FiniteSum(AbstractScalingLaw):
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """c, H and E."""
-        return Parameter("c"), Parameter("H"), Parameter("E", zero=True)
+        """c, H and, with a floor, E."""
+        found = (Parameter("c"), Parameter("H"))
+        return (*found, Parameter("E", zero=True)) if self.floor else found
 
     def loss(self, values: Values, x: np.ndarray) -> np.ndarray:
         """E + H Σ p_k g, from a table."""
-        return values[2] + values[1] * _sum(self)(np.log(x[0] / values[0]))
+        fallen = values[1] * _sum(self)(np.log(x[0] / values[0]))
+        return fallen + values[2] if self.floor else fallen
 
     def guesses(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """On a grid of c; H and E are linear."""
@@ -77,7 +81,7 @@ class FiniteSum(AbstractScalingLaw):
         first, last = (1.0, 1 / p.size) if self.by == "rank" else (p.max(), p[p > 0].min())
         c = np.geomspace(last * x[0].min(), first * x[0].max(), _GUESSES)[:, None]
         falls = self.loss((c, 1.0, 0.0), x)
-        return np.hstack([c, coefficients(falls[:, None], y, offset="positive")])
+        return np.hstack([c, coefficients(falls[:, None], y, offset="positive" if self.floor else "none")])
 
     def left(self, u: np.ndarray) -> np.ndarray:
         """g, of any shape: how much of a subtask's loss is left after u times what halves it."""

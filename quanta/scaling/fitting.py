@@ -17,6 +17,7 @@ from quanta.scaling._points import (
     arrange,
     arranged,
     check_above_0,
+    check_usable,
     drawn_points,
     drawn_seeds,
     inside,
@@ -146,7 +147,7 @@ def fit(
     delta : float
         Of Huber's function, in nats of loss.
     window : (low, high) or mapping of names to them, optional
-        Leave out what lies outside.
+        Leave out what lies outside, whatever it is.
     bootstrap : {"points", "seeds"} or np.ndarray, shape (n_bootstrap, n), optional
         Draw points anew, or seeds, for the intervals; or losses drawn anew by whatever else, on the same x. None for no intervals.
     n_bootstrap : int
@@ -179,6 +180,7 @@ def fit(
     if not 0 < confidence < 1:
         raise InputError(f"confidence is {confidence}; expected a share between 0 and 1.")
     used = inside(law, points.x, window) & (points.weights > 0)
+    check_usable(law, points, used)
     if used.sum() < len(law.parameters):
         raise InputError(
             f"{used.sum()} points are in the window; expected at least {len(law.parameters)}, as many as {law} has parameters."
@@ -209,7 +211,7 @@ def _resampling(
     losses = np.atleast_2d(np.asarray(bootstrap, dtype=np.float64))
     if losses.shape[1:] != used.shape:
         raise InputError(f"bootstrap has shape {losses.shape}; expected (n_bootstrap, {used.size}), as many as x.")
-    check_above_0("a loss drawn anew", losses)
+    check_above_0("a loss drawn anew", losses, used)
     return (losses[:, used], some.weights[None]), "losses given"
 
 
