@@ -94,7 +94,7 @@ def _law(axes: Axes, result: xr.Dataset) -> None:
 def _short(value: float) -> str:
     """Two digits, and a power of ten if it is far from 1: 1.4e3."""
     digits, _, power = f"{value:.1e}".partition("e")
-    return f"{digits}e{int(power)}" if abs(int(power)) > 2 else f"{value:.2g}"
+    return f"{digits}e{int(power)}" if abs(int(power)) > 2 else f"{float(f'{value:.2g}'):g}"
 
 
 def _legend(figure: Figure, axes: Axes, result: xr.Dataset) -> None:
