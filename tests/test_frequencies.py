@@ -163,7 +163,7 @@ def test_counts_near_the_largest_number_do_not_overflow():
 @pytest.mark.parametrize("law", [Zipf, Uniform, ExponentialDecay])
 @pytest.mark.parametrize("n", [0, -3, 2.5, math.nan, "many", None, True])
 def test_a_number_of_subtasks_that_is_no_whole_positive_number_is_refused(law, n):
-    with pytest.raises(InputError, match=f"n_subtasks is {n}"):
+    with pytest.raises(InputError, match=f"n_subtasks is {n!r}"):
         law(n_subtasks=n)
 
 

@@ -37,4 +37,4 @@ def test_the_notebook_runs(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     if any("quanta.train" in cell.source or "import torch" in cell.source for cell in notebook.cells):
         pytest.importorskip("torch")
-    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
