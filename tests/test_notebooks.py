@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, from anywhere, in under a minute, and ends by asserting its claim."""
+"""Every notebook runs from top to bottom, from anywhere, without a cell that hangs, and ends by asserting its claim."""
 
 import ast
 from pathlib import Path
