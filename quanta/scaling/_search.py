@@ -60,7 +60,8 @@ def search(law: AbstractScalingLaw, points: Points, objective: Objective) -> Fou
     z = problem.coordinates(guesses[np.isfinite(guesses).all(axis=1)])
     z = _unlike(z, problem.costs(z, some.y, some.weights))
     for followed, steps in _ROUNDS:
-        z = descend(problem, z[: followed * k**2], some.y[None], some.weights[None], steps).best_first()
+        if len(z) > followed * k**2:
+            z = descend(problem, z[: followed * k**2], some.y[None], some.weights[None], steps).best_first()
     problem = _Coordinates(law, points, objective)
     ends = descend(problem, z[: _KEPT * k], points.y[None], points.weights[None], _STEPS)
     if not np.isfinite(ends.cost).any():
