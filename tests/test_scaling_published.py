@@ -1,5 +1,6 @@
 """Published digits: Chinchilla's law and its refit, a sum against a mean, a broken law beyond its points."""
 
+import csv
 import os
 from pathlib import Path
 
@@ -85,13 +86,14 @@ def test_a_broken_law_is_known_beyond_its_points():
     "QUANTA_EPOCH_CSV" not in os.environ, reason="QUANTA_EPOCH_CSV, the table of Besiroglu et al., is not given"
 )
 def test_the_refit_of_chinchilla_has_its_published_digits():
-    rows = np.genfromtxt(
-        Path(os.environ["QUANTA_EPOCH_CSV"]), delimiter=",", names=True, deletechars="", replace_space=" "
+    with Path(os.environ["QUANTA_EPOCH_CSV"]).open(newline="") as file:  # of its columns one holds colours, with a #
+        rows = list(csv.DictReader(file))
+    n, compute, loss = (
+        np.array([float(row[name]) for row in rows]) for name in ("Model Size", "Training FLOP", "loss")
     )
-    n, compute, loss = (rows[name] for name in ("Model Size", "Training FLOP", "loss"))
     kept = np.argsort(loss)[:-5]
     found = fit(Chinchilla(), {"N": n[kept], "D": compute[kept] / (6 * n[kept])}, loss[kept], bootstrap=None)
-    assert found.total == pytest.approx(0.00101827, abs=5e-9)
+    assert found.total == pytest.approx(0.00101827, abs=1e-8)  # a unit of its last digit: it may have been cut
     assert found.estimate["alpha_N"] == pytest.approx(0.34731, abs=2e-5)
     assert found.estimate["alpha_D"] == pytest.approx(0.36718, abs=2e-5)
     assert found.estimate["E"] == pytest.approx(1.8172, abs=1e-4)
