@@ -114,6 +114,15 @@ def test_subtasks_drawn_anew_keep_their_frequencies():
     assert np.abs(np.log(onset * P)[learned]).max() < 0.25  # two checkpoints: without scatter there is none
 
 
+def test_what_is_learned_at_step_0_has_no_onset_to_go_by():
+    ds = world()
+    ds = record.new(
+        np.concatenate([np.where(np.arange(P.size) < 3, 0.1, 1.0)[:, None], ds["loss"].values], axis=1),
+        step=[0, *STEP], frequency=P, chance_loss=np.ones(P.size), units="nat", source="simulated",
+    )  # fmt: skip
+    assert np.isfinite(fit_record(PowerLaw(), ds, window=WINDOW, n_bootstrap=10).interval["alpha"]).all()
+
+
 def test_of_one_subtask_there_is_nothing_to_draw():
     ds = world().isel(subtask=slice(0, 1)).assign(weight=("subtask", [1.0]))
     loss = ds["loss"].values.astype(float)
@@ -228,6 +237,15 @@ def test_the_frontier_is_hoffmann_s_closed_form():
     np.testing.assert_allclose(found["loss"], floor + a * n**-alpha + b * d**-beta, rtol=1e-9)
     assert found.attrs["exponent_N"] == pytest.approx(beta / (alpha + beta), rel=1e-5)
     assert "N_low" not in found
+
+
+def test_the_frontier_is_found_where_the_best_split_is_very_uneven():
+    law, values, compute = Chinchilla(), (1e-6, 1e9, 0.3, 0.3, 0.1), np.array([6e20])
+    at = np.stack([np.geomspace(1e-20, 1e-10, 40), np.geomspace(1e30, 1e40, 40)])
+    at = np.concatenate([at, at[:, ::-1]], axis=1)
+    found = frontier(fit(law, at, law.loss(values, at), bootstrap=None), compute)
+    ratio = (1e-6 / 1e9) ** (1 / 0.3)  # of N to D, where each leaves as much as the other
+    assert found["N"].item() / found["D"].item() == pytest.approx(ratio, rel=1e-3)
 
 
 def test_the_frontier_has_intervals_and_other_variables_are_fixed():

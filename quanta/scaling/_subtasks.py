@@ -70,14 +70,15 @@ def _due(record: "xr.Dataset", p: np.ndarray) -> np.ndarray:
     chance = np.broadcast_to(record["chance_loss"].values, loss.shape[:-1])
     after, by = between(record["step"].values, loss < 0.5 * chance[..., None])
     every = np.broadcast_to(x, by.shape)
-    seen = np.isfinite(by)
+    seen = np.isfinite(by) & (by > 0)
     if seen.sum() < _FEW or np.unique(every[seen]).size < _FEW:
         return -x
     middle = every[seen].mean()
     columns, own = (np.stack([np.ones_like(of), of - middle, (of - middle) ** 2], axis=1) for of in (every.ravel(), x))
+    later = by.ravel() > 0  # what is learned at step 0 has no onset
     with np.errstate(divide="ignore"):
-        data = censored.Data(np.log(after.ravel()), np.log(by.ravel()))
-    return own @ censored.fit(columns, data).slopes
+        data = censored.Data(np.log(after.ravel()[later]), np.log(by.ravel()[later]))
+    return own @ censored.fit(columns[later], data).slopes
 
 
 def _shifted(values: np.ndarray, at: np.ndarray, shift: np.ndarray) -> np.ndarray:

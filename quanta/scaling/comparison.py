@@ -13,7 +13,7 @@ from quanta.scaling.fitting import Fit, ends_of, fit
 if TYPE_CHECKING:
     import xarray as xr
 
-_FAR, _CLOSE = 12.0, 1e-7  # nats either side of an even split: where the search for the best begins, and ends
+_FAR, _CLOSE = 60.0, 1e-7  # nats either side of an even split: where the search for the best begins, and ends
 _GRID = 60  # splits at a time
 
 
